@@ -1,0 +1,123 @@
+//! What a driver is told besides its app.
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// The ways to do I/O.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// io_uring where it wins here, else epoll.
+    Auto,
+    /// A thread per connection.
+    Blocking,
+    /// `pselect`.
+    Select,
+    /// `ppoll`.
+    Poll,
+    /// mio, edge-triggered.
+    Epoll,
+    /// Completions.
+    IoUring,
+    /// epoll with worker threads.
+    Pool,
+    /// tokio.
+    Async,
+    /// Virtual time, no sockets.
+    Sim,
+}
+
+impl Kind {
+    /// All with their names.
+    pub const ALL: [(Kind, &'static str); 9] = [
+        (Kind::Auto, "auto"),
+        (Kind::Blocking, "blocking"),
+        (Kind::Select, "select"),
+        (Kind::Poll, "poll"),
+        (Kind::Epoll, "epoll"),
+        (Kind::IoUring, "io_uring"),
+        (Kind::Pool, "pool"),
+        (Kind::Async, "async"),
+        (Kind::Sim, "sim"),
+    ];
+    /// Those that use real sockets and are no alias of a choice.
+    pub const REAL: [Kind; 7] =
+        [Kind::Blocking, Kind::Select, Kind::Poll, Kind::Epoll, Kind::IoUring, Kind::Pool, Kind::Async];
+
+    /// As on the command line.
+    pub fn name(self) -> &'static str {
+        Kind::ALL.iter().find(|(k, _)| *k == self).map_or("", |(_, n)| n)
+    }
+}
+
+impl FromStr for Kind {
+    type Err = String;
+    fn from_str(s: &str) -> Result<Self, String> {
+        let names = || Kind::ALL.iter().map(|(_, n)| *n).collect::<Vec<_>>().join(", ");
+        let found = Kind::ALL.iter().find(|(_, n)| *n == s);
+        found.map(|(k, _)| *k).ok_or_else(|| format!("no driver '{s}'; there are {}", names()))
+    }
+}
+
+/// Settings of a driver.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Worker threads for jobs; 0 runs them inline.
+    pub workers: usize,
+    /// Jobs that may wait for a worker.
+    pub job_queue: usize,
+    /// Soft limit of a connection's output in bytes.
+    pub out_buffer: usize,
+    /// The tool reads standard input.
+    pub stdin: bool,
+    /// Seed of the app's random numbers; from the operating system if `None`.
+    pub seed: Option<[u8; 32]>,
+    /// Write a recording to this file.
+    pub record: Option<PathBuf>,
+    /// What the recording is of: the tool and its arguments.
+    pub command: Vec<String>,
+    /// Loops that share nothing, each with its own listeners.
+    pub threads: u16,
+    /// Submission queue entries of an io_uring, a power of two from 4 to 32768.
+    pub entries: u32,
+    /// Provided buffers of an io_uring: how many, a power of two, and of how many bytes.
+    pub buffers: (u16, usize),
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            workers: 0,
+            job_queue: 1024,
+            out_buffer: 64 << 10,
+            stdin: false,
+            seed: None,
+            record: None,
+            command: Vec::new(),
+            threads: 1,
+            entries: 256,
+            buffers: (128, 2048),
+        }
+    }
+}
+
+/// Why a driver can't run, in words for the user.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The operating system refuses what the driver needs.
+    #[error("{0}")]
+    Unavailable(String),
+    /// Something failed that must not.
+    #[error("{what}: {why}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        why: std::io::Error,
+    },
+}
+
+impl Error {
+    /// To be used with `map_err`.
+    pub fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> Error {
+        move |why| Error::System { what, why }
+    }
+}

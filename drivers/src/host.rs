@@ -1,0 +1,604 @@
+//! What every driver shares: the app, its tokens, the order of inputs and ops, and everything that is not the network.
+//!
+//! Invariant: ops of one input are done before the next input is delivered.
+//! Invariant: every token ends with exactly one `Closed`, every question and job with exactly one answer.
+use crate::clock::{self, Clock};
+use crate::config::{Config, Error};
+use crate::disk::{Disk, Outcome};
+use crate::mail::{Mailbox, Wake};
+use crate::record::Recorder;
+use crate::workers::Workers;
+use crate::{signals, stdio};
+use proto_core::{
+    Addr, Answer, App, Ask, Bytes, Chunk, ConnectOpts, Counters, Cx, Deadline, Env, Input, Instant, Listener, Lost, Op, OpId,
+    Reason, Shard, Signal, Start, Table, Token, Trouble, Tty, Wall,
+};
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What other threads tell a loop.
+#[derive(Debug)]
+pub enum Mail<M> {
+    /// A chunk of standard input; empty at its end.
+    Stdin(std::io::Result<Vec<u8>>),
+    /// An output stream has room again.
+    StdoutReady(Token),
+    /// A question about a file or name has been answered.
+    Disk(Outcome),
+    /// A job has ended.
+    Job(OpId, Result<M, Lost>),
+    /// Another shard says.
+    Post(Shard, M),
+    /// The operating system says.
+    Signal(Signal),
+}
+
+/// Rings when mail arrives: an eventfd that the driver waits for.
+#[derive(Debug)]
+pub struct Bell(OwnedFd);
+
+impl Wake for Bell {
+    fn wake(&self) {
+        let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes()); // full: it rings already
+    }
+}
+
+impl Bell {
+    /// What to wait for.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+    /// Stops ringing; then take the mail.
+    pub fn clear(&self) {
+        let _ = rustix::io::read(&self.0, &mut [0; 8]); // not ringing: fine
+    }
+}
+
+/// The address of a loop.
+pub type Sender<M> = Arc<Mailbox<Mail<M>, Bell>>;
+
+/// Makes the address of a new loop.
+pub fn mailbox<M>() -> Result<Sender<M>, Error> {
+    let fd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
+    Ok(Arc::new(Mailbox::new(Bell(fd.map_err(|e| Error::system("eventfd")(e.into()))?))))
+}
+
+/// Whoever can send mail to a loop.
+pub trait Post: Clone + Send + 'static {
+    /// The app's message type.
+    type Msg: Send;
+    /// Sends.
+    fn post(&self, mail: Mail<Self::Msg>);
+}
+
+impl<M: Send + 'static> Post for Sender<M> {
+    type Msg = M;
+    fn post(&self, mail: Mail<M>) {
+        self.send(mail);
+    }
+}
+
+/// The ops that a driver must do itself.
+#[derive(Debug)]
+pub enum NetOp {
+    /// See [`Op::Connect`].
+    Connect(Token, Addr, ConnectOpts),
+    /// See [`Op::Listen`].
+    Listen(Token, Addr),
+    /// See [`Op::Udp`]: bind, peer.
+    Udp(Token, Option<Addr>, Option<Addr>),
+    /// See [`Op::SendTo`].
+    SendTo(Token, Option<Addr>, Vec<u8>),
+    /// See [`Op::Close`]; the linger time runs already.
+    Close(Token),
+    /// See [`Op::Abort`].
+    Abort(Token),
+    /// See [`Ask::SocketInfo`].
+    Info(OpId, Token),
+}
+
+/// A timer of the host that has run out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Due {
+    /// The peer did not close in time: close now.
+    Cut(Token),
+    /// The listener may accept again.
+    Accept(Token),
+}
+
+#[derive(Debug)]
+struct Linger {
+    at: Instant,
+    span: Duration,
+    /// What had been sent when the wait began: progress begins it anew.
+    sent: u64,
+}
+
+/// How a driver presents itself to the app.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// `epoll`, ...
+    pub name: &'static str,
+    /// Connections it can hold.
+    pub capacity: usize,
+    /// What else it says.
+    pub facts: Vec<(String, String)>,
+}
+
+/// One loop's place among its sisters.
+pub struct Place<M> {
+    /// Which one.
+    pub shard: Shard,
+    /// All of them, this one included.
+    pub all: Vec<Sender<M>>,
+}
+
+/// Size of the storage that input is received into.
+pub const CHUNK: usize = 64 << 10;
+/// How long accepting stops when descriptors run out.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How old the time of day may get before it is compared with the clock again.
+const WALL_AGE: Duration = Duration::from_secs(60);
+
+/// The part of a loop that is the same for all drivers.
+pub struct Host<A: App> {
+    /// The program.
+    pub app: A,
+    /// Its outputs.
+    pub table: Table,
+    /// The time of the last input.
+    pub now: Instant,
+    /// What the driver counts; apps see it through [`Cx::counters`].
+    pub counters: Counters,
+    /// Tokens that have room again and were not told yet.
+    pub writable: Vec<Token>,
+    pub(crate) clock: Clock,
+    ops: VecDeque<Op<A::Job, A::Msg>>,
+    env: Env,
+    exit: Option<u8>,
+    place: Place<A::Msg>,
+    local: VecDeque<Mail<A::Msg>>,
+    workers: Workers<A>,
+    disk: Disk<Sender<A::Msg>>,
+    outputs: [stdio::Output; 2],
+    input: Option<stdio::Input>,
+    lingers: BTreeMap<Token, Linger>,
+    pauses: BTreeMap<Token, Instant>,
+    recorder: Option<Recorder>,
+    start: Start,
+}
+
+impl<A: App + 'static> Host<A> {
+    /// A host on the real world. `listeners` are the part and address of each that is bound.
+    pub fn new(
+        app: A,
+        listeners: &[(u8, Addr)],
+        config: &Config,
+        facts: Facts,
+        place: Place<A::Msg>,
+    ) -> Result<Self, Error> {
+        let mut table = Table::new(CHUNK, config.out_buffer);
+        let now = Clock::Real.now();
+        let seed = match config.seed {
+            Some(seed) => seed,
+            None => os_seed()?,
+        };
+        let first = place.shard == Shard(0);
+        let mut start = start(&mut table, listeners, config.stdin && first, facts);
+        (start.seed, start.shard, start.shards) = (seed, place.shard, place.all.len() as u16);
+        (start.now, start.wall, start.tty) = (now, clock::wall(), tty());
+        let recorder = match &config.record {
+            Some(path) => Some(Recorder::create(path, &config.command, &start, config.out_buffer)?),
+            None => None,
+        };
+        let me = place.all.get(usize::from(place.shard.0)).cloned();
+        let me = me.ok_or_else(|| Error::Unavailable("a shard without a mailbox".into()))?;
+        if first {
+            signals::watch(me.clone()).map_err(Error::system("watch signals"))?;
+        }
+        Ok(Host {
+            app,
+            now,
+            counters: Counters::default(),
+            writable: Vec::new(),
+            clock: Clock::Real,
+            ops: VecDeque::new(),
+            env: Env::new(seed, start.wall, now),
+            exit: None,
+            place,
+            local: VecDeque::new(),
+            workers: Workers::new(config.workers, config.job_queue, me.clone()),
+            disk: Disk::new(me.clone()),
+            outputs: [stdio::Output::stdout(start.stdout), stdio::Output::stderr(start.stderr)],
+            input: start.stdin.map(|t| stdio::Input::start(t, me.clone())),
+            lingers: BTreeMap::new(),
+            pauses: BTreeMap::new(),
+            recorder,
+            table,
+            start,
+        })
+    }
+    /// The tokens of the listeners, in the order they were given.
+    pub fn listeners(&self) -> Vec<Token> {
+        self.start.listeners.iter().map(|l| l.token).collect()
+    }
+    /// Where mail for this loop goes.
+    pub fn bell(&self) -> Sender<A::Msg> {
+        let own = self.place.all.get(usize::from(self.place.shard.0));
+        own.cloned().unwrap_or_else(|| unreachable!("checked by new"))
+    }
+    /// Delivers the first input.
+    pub fn start(&mut self) {
+        let start = self.start.clone();
+        self.deliver(Input::Start(&start));
+    }
+
+    /// Hands an input to the app.
+    #[inline]
+    pub fn deliver(&mut self, input: Input<'_, A::Msg>) {
+        if self.exit.is_some() {
+            return; // nothing is heard after Exit
+        }
+        debug_assert!(self.ops.is_empty(), "ops of the last input were not done");
+        self.now = self.now.max(self.clock.now());
+        self.counters.inputs += 1;
+        match &input {
+            Input::Bytes(t, chunk) => {
+                debug_assert!(self.table.is_wanted(*t), "{t:?} is paused");
+                self.counters.bytes_in += chunk.len() as u64;
+                self.table.received(*t, chunk.len(), self.now);
+            }
+            Input::Writable(_) | Input::Datagram { .. } => {}
+            _ => self.refresh(),
+        }
+        if let Some(r) = &mut self.recorder {
+            r.input(self.now, &input);
+        }
+        let mut cx = Cx::new(self.now, &mut self.table, &mut self.ops, &mut self.env);
+        self.app.handle(input, &mut cx);
+    }
+    /// Lets the app see new counters and, now and then, a new time of day.
+    fn refresh(&mut self) {
+        self.env.counters = self.counters;
+        if self.now.since(self.env.wall_at) > WALL_AGE && matches!(self.clock, Clock::Real) {
+            (self.env.wall, self.env.wall_at) = (clock::wall(), self.now);
+        }
+        if let Some(r) = &mut self.recorder {
+            r.facts(self.env.wall, self.env.wall_at, &self.env.counters);
+        }
+    }
+    /// Delivers `Closed` and retires the token.
+    pub fn closed(&mut self, t: Token, why: Reason) {
+        self.say_closed(t, why);
+        self.retire(t);
+    }
+    /// Delivers `Closed`; a driver that still has the kernel working on the token's output retires it later.
+    pub fn say_closed(&mut self, t: Token, why: Reason) {
+        self.lingers.remove(&t);
+        self.pauses.remove(&t);
+        self.deliver(Input::Closed(t, why));
+    }
+    /// The token's slot is free.
+    pub fn retire(&mut self, t: Token) {
+        if let Some(r) = &mut self.recorder {
+            r.retired(t);
+        }
+        self.table.close(t);
+    }
+    /// A new connection's token.
+    pub fn open(&mut self, listener: Token) -> Token {
+        self.table.open(listener.part())
+    }
+
+    /// The next op that the driver must do; what the host can do is done on the way.
+    #[inline]
+    pub fn next_op(&mut self) -> Option<NetOp> {
+        loop {
+            let op = self.take_op()?;
+            if let Some(op) = self.real(op) {
+                return Some(op);
+            }
+        }
+    }
+    /// The next op as the app gave it, for a driver that does everything itself.
+    #[inline]
+    pub fn take_op(&mut self) -> Option<Op<A::Job, A::Msg>> {
+        let op = self.ops.pop_front()?;
+        if let Some(r) = &mut self.recorder {
+            r.op(&op);
+        }
+        Some(op)
+    }
+    #[cold]
+    fn real(&mut self, op: Op<A::Job, A::Msg>) -> Option<NetOp> {
+        match op {
+            Op::Connect { conn, to, opts } => return Some(NetOp::Connect(conn, to, opts)),
+            Op::Listen { listener, at } => return Some(NetOp::Listen(listener, at)),
+            Op::Udp { socket, bind, to } => return Some(NetOp::Udp(socket, bind, to)),
+            Op::SendTo { socket, to, data } => return Some(NetOp::SendTo(socket, to, data)),
+            Op::Abort(t) => return Some(NetOp::Abort(t)),
+            Op::Close { conn, linger } => {
+                self.linger(conn, linger);
+                return Some(NetOp::Close(conn));
+            }
+            Op::Ask(id, Ask::SocketInfo(t)) => return Some(NetOp::Info(id, t)),
+            Op::Ask(id, ask) => {
+                if let Some(done) = self.disk.ask(id, ask) {
+                    self.local.push_back(Mail::Disk(Outcome::known(id, done)));
+                }
+            }
+            Op::Job { id, job, hold } => {
+                if let Some(result) = self.workers.start(id, job, hold) {
+                    self.local.push_back(Mail::Job(id, result));
+                }
+            }
+            Op::Cancel(id) => {
+                if self.workers.cancel(id) {
+                    self.local.push_back(Mail::Job(id, Err(Lost::Cancelled)));
+                } else if self.disk.cancel(id) {
+                    self.local.push_back(Mail::Disk(Outcome::known(id, Err(Reason::Cancelled))));
+                }
+            }
+            Op::Post { to, msg } => {
+                if let Some(sister) = self.place.all.get(usize::from(to.0)) {
+                    sister.send(Mail::Post(self.place.shard, msg));
+                }
+            }
+            Op::Exit(code) => self.exit = self.exit.or(Some(code)),
+        }
+        None
+    }
+    /// The exit code, once the app has asked to end.
+    #[inline]
+    pub fn exit(&self) -> Option<u8> {
+        self.exit
+    }
+    /// Finishes the output and starts the linger time.
+    pub(crate) fn linger(&mut self, t: Token, span: Duration) {
+        if let Some(tx) = self.table.tx_mut(t) {
+            tx.finish();
+            self.table.touch(t);
+            let sent = self.table.stat(t).sent;
+            self.lingers.insert(t, Linger { at: self.now.after(span), span, sent });
+        }
+    }
+    /// `Close` was asked for: input is discarded.
+    #[inline]
+    pub fn is_lingering(&self, t: Token) -> bool {
+        !self.lingers.is_empty() && self.lingers.contains_key(&t)
+    }
+
+    /// The driver's answer to a question.
+    pub fn answer(&mut self, id: OpId, done: Result<Answer, Reason>) {
+        self.local.push_back(Mail::Disk(Outcome::known(id, done)));
+    }
+    /// Takes mail that has come in; `rung`: the bell was cleared just now.
+    pub fn mail(&mut self, rung: bool) -> VecDeque<Mail<A::Msg>> {
+        let mut mail = std::mem::take(&mut self.local);
+        if rung {
+            mail.extend(self.bell().take());
+        }
+        mail
+    }
+    /// There is mail that no bell rings for.
+    #[inline]
+    pub fn has_local_mail(&self) -> bool {
+        !self.local.is_empty()
+    }
+    /// Delivers one piece of mail; do the ops before the next.
+    pub fn open_mail(&mut self, mail: Mail<A::Msg>) {
+        match mail {
+            Mail::Stdin(chunk) => {
+                if let Some(input) = &mut self.input {
+                    input.parked = Some(chunk);
+                }
+                self.unpark_stdin();
+            }
+            Mail::StdoutReady(t) => {
+                for o in self.outputs.iter_mut().filter(|o| o.token == t) {
+                    o.waiting = false;
+                }
+                self.pump_stdio(t);
+            }
+            Mail::Disk(outcome) => {
+                // The first answer is delivered now, what follows from it later: ops come between.
+                let mut answers = self.disk.finish(outcome).into_iter();
+                let first = answers.next();
+                for (id, done) in answers.rev() {
+                    self.local.push_front(Mail::Disk(Outcome::known(id, done)));
+                }
+                if let Some((id, done)) = first {
+                    self.deliver(Input::Answer(id, done));
+                }
+            }
+            Mail::Job(id, result) => self.deliver(Input::Job(id, result)),
+            Mail::Post(from, msg) => self.deliver(Input::Post(from, msg)),
+            Mail::Signal(signal) => self.deliver(Input::Signal(signal)),
+        }
+    }
+
+    /// Whether the token is a standard stream, after doing what its switches and output now ask for.
+    #[cold]
+    pub fn pump_stdio(&mut self, t: Token) -> bool {
+        if self.input.as_ref().is_some_and(|i| i.token == t) {
+            self.unpark_stdin();
+            return true;
+        }
+        let Some(i) = self.outputs.iter().position(|o| o.token == t) else { return false };
+        let me = self.bell();
+        while let Some(out) = self.outputs.get_mut(i).filter(|o| !o.waiting) {
+            let Some(chunk) = self.table.tx(t).and_then(|tx| tx.chunks().find(|c| !c.is_empty())) else { break };
+            match out.write(chunk) {
+                Ok(0) => out.wait(me.clone()),
+                Ok(n) => self.consumed(t, n),
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(_) => {
+                    self.closed(t, Reason::BrokenPipe);
+                    break;
+                }
+            }
+        }
+        true
+    }
+    fn unpark_stdin(&mut self) {
+        let Some(input) = &mut self.input else { return };
+        let t = input.token;
+        if !self.table.is_wanted(t) || !self.ops.is_empty() {
+            return;
+        }
+        match input.parked.take() {
+            None => {}
+            Some(Ok(mut chunk)) if !chunk.is_empty() => {
+                input.next();
+                let n = chunk.len();
+                self.deliver(Input::Bytes(t, Chunk::new(&mut chunk, n)));
+            }
+            Some(Ok(_)) => self.deliver(Input::Eof(t)),
+            Some(Err(_)) => self.closed(t, Reason::Io(0)),
+        }
+    }
+    /// Writes what is left for standard output and error, waiting for the reader.
+    pub fn flush_stdio(&mut self) {
+        for i in 0..self.outputs.len() {
+            while let Some(out) = self.outputs.get(i) {
+                let t = out.token;
+                let Some(chunk) = self.table.tx(t).and_then(|tx| tx.chunks().find(|c| !c.is_empty())) else { break };
+                match out.write_now(chunk) {
+                    Ok(n) => self.consumed(t, n),
+                    Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                    Err(_) => break,
+                }
+            }
+        }
+        if let Some(r) = self.recorder.take() {
+            r.finish();
+        }
+    }
+
+    /// The kernel took `n` bytes of a token's `chunks`, or of the file range at its front.
+    #[inline]
+    pub fn consumed(&mut self, t: Token, n: usize) {
+        self.record_sent(t, n);
+        self.counters.bytes_out += n as u64;
+        if self.table.consume(t, n, self.now) {
+            self.writable.push(t);
+        }
+    }
+    /// The kernel took `n` bytes of a token's `flight`.
+    #[inline]
+    pub fn confirmed(&mut self, t: Token, n: usize) {
+        self.record_sent(t, n);
+        self.counters.bytes_out += n as u64;
+        if self.table.confirm(t, n, self.now) {
+            self.writable.push(t);
+        }
+    }
+    #[inline]
+    fn record_sent(&mut self, t: Token, n: usize) {
+        if let (Some(r), Some(tx)) = (&mut self.recorder, self.table.tx(t)) {
+            r.sent(t, tx, n);
+        }
+    }
+
+    /// How long the driver may wait; `None` is for ever.
+    pub fn timeout(&self) -> Option<Duration> {
+        if !self.local.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let at = self.next_due()?;
+        Some(at.since(self.clock.now()))
+    }
+    /// The next time at which something is to happen by itself.
+    pub fn next_due(&self) -> Option<Instant> {
+        let lingers = self.lingers.values().map(|l| l.at).min();
+        let pauses = self.pauses.values().min().copied();
+        [self.app.deadline().map(|d| d.at), lingers, pauses].into_iter().flatten().min()
+    }
+    /// The app's deadline has passed: deliver [`Input::Deadline`], once per turn.
+    pub fn is_app_due(&self) -> bool {
+        self.app.deadline().is_some_and(|d: Deadline| d.at <= self.clock.now())
+    }
+    /// A timer of the host that has run out.
+    pub fn due(&mut self) -> Option<Due> {
+        if self.lingers.is_empty() && self.pauses.is_empty() {
+            return None;
+        }
+        let now = self.clock.now();
+        self.now = self.now.max(now);
+        for (&t, l) in &mut self.lingers {
+            if l.at > now {
+                continue;
+            }
+            let sent = self.table.stat(t).sent;
+            if sent != l.sent {
+                (l.sent, l.at) = (sent, now.after(l.span)); // there was progress
+                continue;
+            }
+            return Some(Due::Cut(t));
+        }
+        let t = self.pauses.iter().find(|(_, at)| **at <= now).map(|(t, _)| *t)?;
+        self.pauses.remove(&t);
+        Some(Due::Accept(t))
+    }
+    /// Accepting failed for want of a resource: it stops for 100 ms, so that it does not spin.
+    pub fn accept_failed(&mut self, listener: Token, why: Reason) {
+        self.counters.accept_errors += 1;
+        self.pauses.insert(listener, self.now.after(ACCEPT_PAUSE));
+        self.deliver(Input::Trouble(Trouble::AcceptPaused { listener, why }));
+    }
+    /// The listener's connections are wanted and accepting is not paused.
+    pub fn is_accepting(&self, listener: Token) -> bool {
+        self.table.is_wanted(listener) && !self.pauses.contains_key(&listener)
+    }
+    /// An open file, to send from.
+    pub fn file(&self, id: proto_core::FileId) -> Option<&Arc<File>> {
+        self.disk.file(id)
+    }
+    /// Replaces the file range at the front of an output by bytes read from it; false if the file is shorter.
+    pub fn supply(&mut self, t: Token, bytes: Bytes) -> bool {
+        match self.table.tx_mut(t) {
+            Some(tx) if !bytes.is_empty() => tx.supply(bytes),
+            _ => return false,
+        }
+        true
+    }
+}
+
+fn start(table: &mut Table, listeners: &[(u8, Addr)], stdin: bool, facts: Facts) -> Start {
+    let (stdout, stderr) = (table.open(0), table.open(0));
+    let stdin = stdin.then(|| table.open(0));
+    let listeners = listeners.iter().map(|(part, at)| Listener { token: table.open(*part), at: at.clone() }).collect();
+    Start {
+        listeners,
+        stdin,
+        stdout,
+        stderr,
+        tty: Tty::default(),
+        seed: [0; 32],
+        shard: Shard(0),
+        shards: 1,
+        capacity: facts.capacity,
+        driver: facts.name.into(),
+        facts: facts.facts,
+        now: Instant::default(),
+        wall: Wall::default(),
+    }
+}
+
+fn tty() -> Tty {
+    let (columns, rows) = signals::terminal_size();
+    Tty { stdin: std::io::stdin().is_terminal(), stdout: std::io::stdout().is_terminal(), columns, rows }
+}
+
+fn os_seed() -> Result<[u8; 32], Error> {
+    let mut seed = [0; 32];
+    let n = rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty())
+        .map_err(|e| Error::system("getrandom")(e.into()))?;
+    debug_assert_eq!(n, seed.len());
+    Ok(seed)
+}

@@ -1,0 +1,29 @@
+//! The world, once per I/O model. A driver feeds an [`App`](proto_core::App) with inputs and does what it asks;
+//! it knows no protocol and no tool.
+//!
+//! What all drivers share is written once: [`host`](crate::Host) (tokens, ops, answers), `ready` (the loop of the
+//! readiness drivers), `sock` (addresses and options), `disk`, `stdio`, `signals`, `mail` (what other threads have to
+//! say). A driver supplies waiting, receiving, sending, accepting and connecting.
+
+mod clock;
+mod config;
+mod disk;
+mod epoll;
+mod host;
+pub mod listen;
+pub mod mail;
+mod poll;
+mod ready;
+pub mod record;
+mod run;
+mod select;
+mod signals;
+mod sock;
+mod stdio;
+mod workers;
+
+pub use config::{Config, Error, Kind};
+pub use host::{Due, Facts, Host, Mail, NetOp, Place};
+pub use listen::Bound;
+pub use run::{available, choose, run};
+pub use workers::in_job;

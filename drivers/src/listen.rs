@@ -1,0 +1,162 @@
+//! Start-up: binds listeners before the app runs, raises limits, names who is in the way.
+use crate::sock;
+use proto_core::Addr;
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// A socket that listens.
+#[derive(Debug)]
+pub struct Bound {
+    /// The part of the app its connections belong to.
+    pub part: u8,
+    /// Where, with the port that the kernel picked.
+    pub at: Addr,
+    pub(crate) fd: OwnedFd,
+    backlog: i32,
+}
+
+/// Why an address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {at}: {why}")]
+pub struct Error {
+    /// The address.
+    pub at: Addr,
+    /// What is in the way, and what to do about it.
+    pub why: String,
+}
+
+/// How often a free port is looked for that both address families have.
+const PAIR_TRIES: usize = 16;
+
+impl Bound {
+    /// Binds one address. `shared`: several loops will listen on it.
+    pub fn new(at: &Addr, part: u8, backlog: i32, shared: bool) -> Result<Bound, Error> {
+        match sock::listener(at, backlog, shared, true) {
+            Ok(fd) => Ok(Bound { part, at: sock::local(&fd), fd, backlog }),
+            Err(e) => Err(Error { at: at.clone(), why: why(at, e) }),
+        }
+    }
+    /// The same address for one more loop.
+    pub fn again(&self) -> Result<Bound, Error> {
+        Bound::new(&self.at, self.part, self.backlog, true)
+    }
+    /// 127.0.0.1 and ::1 with the same port; without ::1 just the first, and the reason.
+    pub fn local(port: u16, part: u8, backlog: i32, shared: bool) -> Result<(Vec<Bound>, Option<String>), Error> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let v4 = Bound::new(&ip(Ipv4Addr::LOCALHOST.into(), port), part, backlog, shared)?;
+            let picked = match v4.at {
+                Addr::Ip(a) => a.port(),
+                Addr::Unix(_) => port,
+            };
+            let at = ip(Ipv6Addr::LOCALHOST.into(), picked);
+            match sock::listener(&at, backlog, shared, true) {
+                Ok(fd) => return Ok((vec![v4, Bound { part, at, fd, backlog }], None)),
+                Err(Errno::ADDRINUSE) if port == 0 && tries < PAIR_TRIES => continue,
+                Err(Errno::ADDRNOTAVAIL | Errno::AFNOSUPPORT) => {
+                    return Ok((vec![v4], Some("this machine has no ::1, listening on IPv4 only".into())));
+                }
+                Err(e) => return Err(Error { why: why(&at, e), at }),
+            }
+        }
+    }
+    /// A Unix socket that only the user can connect to; what a dead server left there is removed.
+    pub fn control(path: &str, part: u8) -> Result<Bound, Error> {
+        let at = Addr::Unix(path.into());
+        let old = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
+        let mut bound = Bound::new(&at, part, 16, false);
+        if bound.is_err() && sock::connecting(&at, None, false, false).is_err() {
+            let _ = std::fs::remove_file(path); // if it cannot be removed, binding says why
+            bound = Bound::new(&at, part, 16, false);
+        }
+        rustix::process::umask(old);
+        bound
+    }
+}
+
+fn ip(ip: IpAddr, port: u16) -> Addr {
+    Addr::Ip(SocketAddr::new(ip, port))
+}
+
+fn why(at: &Addr, e: Errno) -> String {
+    match (e, at) {
+        (Errno::ADDRINUSE, Addr::Ip(a)) => match port_owner(a.port()) {
+            Some((pid, name)) => format!("address in use (pid {pid} '{name}')"),
+            None => "address in use".into(),
+        },
+        (Errno::ACCESS | Errno::PERM, Addr::Ip(a)) if a.port() < 1024 => {
+            "permission denied (ports below 1024 need CAP_NET_BIND_SERVICE or socket activation; or choose another \
+             with --port)"
+                .into()
+        }
+        _ => sock::reason(e).to_string(),
+    }
+}
+
+/// Which process listens on a TCP port, if this user may know.
+pub fn port_owner(port: u16) -> Option<(u32, String)> {
+    let inodes: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"].iter().flat_map(|f| listening(f, port)).collect();
+    for entry in std::fs::read_dir("/proc").ok()?.flatten() {
+        let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
+        let Ok(fds) = std::fs::read_dir(entry.path().join("fd")) else { continue };
+        let holds = |link: std::path::PathBuf| {
+            let target = std::fs::read_link(link).unwrap_or_default();
+            inodes.iter().any(|i| target.to_string_lossy() == format!("socket:[{i}]"))
+        };
+        if fds.flatten().any(|fd| holds(fd.path())) {
+            let name = std::fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+            return Some((pid, name.trim().to_string()));
+        }
+    }
+    None
+}
+
+/// The inodes of the sockets that listen on `port`.
+fn listening(file: &str, port: u16) -> Vec<String> {
+    let table = std::fs::read_to_string(file).unwrap_or_default();
+    let of_line = |line: &str| {
+        let f: Vec<&str> = line.split_whitespace().collect();
+        let ours = f.get(1)?.ends_with(&format!(":{port:04X}")) && *f.get(3)? == "0A";
+        ours.then(|| f.get(9).map(|s| s.to_string()))?
+    };
+    table.lines().skip(1).filter_map(of_line).collect()
+}
+
+/// Asks a control socket and reads its answer to the end.
+pub fn ask_control(path: &str) -> std::io::Result<String> {
+    use std::io::Read;
+    let mut answer = String::new();
+    std::os::unix::net::UnixStream::connect(path)?.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+/// Where control sockets are: `$XDG_RUNTIME_DIR`, or a folder of the user's own.
+pub fn runtime_dir() -> std::io::Result<String> {
+    use std::os::unix::fs::DirBuilderExt;
+    if let Ok(dir) = std::env::var("XDG_RUNTIME_DIR") {
+        if std::path::Path::new(&dir).is_dir() {
+            return Ok(dir);
+        }
+    }
+    let dir = format!("{}/drywire-{}", std::env::temp_dir().display(), rustix::process::getuid().as_raw());
+    match std::fs::DirBuilder::new().mode(0o700).create(&dir) {
+        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => Err(e),
+        _ => Ok(dir),
+    }
+}
+
+/// Raises the soft limit of open descriptors to the hard one; returns it.
+pub fn raise_descriptors() -> usize {
+    let now = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: now.maximum, maximum: now.maximum }); // stays as it was
+    getrlimit(Resource::Nofile).current.map_or(65_536 + 64, |n| n as usize)
+}
+
+/// Connections that fit into the descriptor limit: 64 are kept for other things, and 65,536 are enough.
+pub fn descriptor_capacity() -> usize {
+    let n = getrlimit(Resource::Nofile).current.map_or(usize::MAX, |n| n as usize);
+    n.saturating_sub(64).clamp(1, 65_536)
+}

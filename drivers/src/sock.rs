@@ -1,0 +1,172 @@
+//! Sockets: addresses, options, and what errors mean.
+use proto_core::{Addr, Peer, Reason};
+use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType, bind, connect, getpeername, getsockname,
+    listen, socket_with, sockopt,
+};
+use std::net::SocketAddr;
+
+/// What went wrong, in the contract's words.
+pub fn reason(e: Errno) -> Reason {
+    match e {
+        Errno::CONNRESET | Errno::CONNABORTED => Reason::Reset,
+        Errno::PIPE => Reason::BrokenPipe,
+        Errno::CONNREFUSED => Reason::Refused,
+        Errno::TIMEDOUT => Reason::TimedOut,
+        Errno::HOSTUNREACH | Errno::HOSTDOWN => Reason::HostUnreachable,
+        Errno::NETUNREACH | Errno::NETDOWN => Reason::NetUnreachable,
+        Errno::PERM => Reason::Prohibited,
+        Errno::ACCESS => Reason::Denied,
+        Errno::ADDRINUSE => Reason::AddrInUse,
+        Errno::ADDRNOTAVAIL | Errno::AFNOSUPPORT => Reason::AddrNotAvailable,
+        Errno::MFILE | Errno::NFILE => Reason::Descriptors,
+        Errno::NOBUFS | Errno::NOMEM => Reason::NoBuffers,
+        Errno::NOSPC => Reason::NoSpace,
+        Errno::NOENT => Reason::NotFound,
+        Errno::EXIST => Reason::Exists,
+        Errno::XDEV => Reason::Escapes,
+        Errno::CANCELED => Reason::Cancelled,
+        e => Reason::Io(e.raw_os_error()),
+    }
+}
+
+/// The same for errors that came through std.
+pub fn io_reason(e: &std::io::Error) -> Reason {
+    e.raw_os_error().map_or(Reason::Io(0), |n| reason(Errno::from_raw_os_error(n)))
+}
+
+/// The contract's address of a system address.
+pub fn addr(a: Option<SocketAddrAny>) -> Addr {
+    let Some(a) = a else { return Addr::Unix("".into()) };
+    match SocketAddr::try_from(a.clone()) {
+        Ok(ip) => Addr::Ip(ip),
+        Err(_) => {
+            let unix = SocketAddrUnix::try_from(a).ok();
+            let path = unix.as_ref().and_then(|u| u.path_bytes()).unwrap_or_default();
+            Addr::Unix(String::from_utf8_lossy(path).into())
+        }
+    }
+}
+
+/// Calls `f` with the system's form of an address.
+pub fn with_addr<T>(a: &Addr, f: impl FnOnce(&SocketAddrAny) -> rustix::io::Result<T>) -> rustix::io::Result<T> {
+    match a {
+        Addr::Ip(ip) => f(&SocketAddrAny::from(*ip)),
+        Addr::Unix(path) => f(&SocketAddrAny::from(SocketAddrUnix::new(&**path)?)),
+    }
+}
+
+fn family(a: &Addr) -> AddressFamily {
+    match a {
+        Addr::Ip(SocketAddr::V4(_)) => AddressFamily::INET,
+        Addr::Ip(SocketAddr::V6(_)) => AddressFamily::INET6,
+        Addr::Unix(_) => AddressFamily::UNIX,
+    }
+}
+
+fn open(a: &Addr, kind: SocketType, nonblocking: bool) -> rustix::io::Result<OwnedFd> {
+    let nonblock = if nonblocking { SocketFlags::NONBLOCK } else { SocketFlags::empty() };
+    socket_with(family(a), kind, SocketFlags::CLOEXEC | nonblock, None)
+}
+
+/// A bound and listening socket. `shared`: several loops listen on the same port.
+pub fn listener(at: &Addr, backlog: i32, shared: bool, nonblocking: bool) -> rustix::io::Result<OwnedFd> {
+    let fd = open(at, SocketType::STREAM, nonblocking)?;
+    if let Addr::Ip(ip) = at {
+        sockopt::set_socket_reuseaddr(&fd, true)?;
+        if shared {
+            sockopt::set_socket_reuseport(&fd, true)?;
+        }
+        if ip.is_ipv6() {
+            sockopt::set_ipv6_v6only(&fd, true)?;
+        }
+        sockopt::set_tcp_nodelay(&fd, true)?; // accepted sockets inherit it
+    }
+    with_addr(at, |a| bind(&fd, a))?;
+    listen(&fd, backlog)?;
+    Ok(fd)
+}
+
+/// A socket that connects: done already, or under way when non-blocking.
+pub fn connecting(to: &Addr, from: Option<&Addr>, linger0: bool, nonblocking: bool) -> rustix::io::Result<OwnedFd> {
+    let fd = prepare(to, from, linger0, nonblocking)?;
+    match with_addr(to, |a| connect(&fd, a)) {
+        Err(Errno::INPROGRESS | Errno::AGAIN) if nonblocking => Ok(fd),
+        r => r.map(|()| fd),
+    }
+}
+
+/// A socket that is ready to connect.
+pub fn prepare(to: &Addr, from: Option<&Addr>, linger0: bool, nonblocking: bool) -> rustix::io::Result<OwnedFd> {
+    let fd = open(to, SocketType::STREAM, nonblocking)?;
+    if matches!(to, Addr::Ip(_)) {
+        sockopt::set_tcp_nodelay(&fd, true)?;
+    }
+    if linger0 {
+        reset_on_close(&fd);
+    }
+    if let Some(from) = from {
+        with_addr(from, |a| bind(&fd, a))?;
+    }
+    Ok(fd)
+}
+
+/// A datagram socket.
+pub fn datagram(at: Option<&Addr>, to: Option<&Addr>, nonblocking: bool) -> rustix::io::Result<OwnedFd> {
+    let any = Addr::Ip(SocketAddr::from(([0, 0, 0, 0], 0)));
+    let fd = open(at.or(to).unwrap_or(&any), SocketType::DGRAM, nonblocking)?;
+    if let Some(at) = at {
+        with_addr(at, |a| bind(&fd, a))?;
+    }
+    if let Some(to) = to {
+        with_addr(to, |a| connect(&fd, a))?;
+    }
+    Ok(fd)
+}
+
+/// Closing will send RST instead of FIN.
+pub fn reset_on_close(fd: impl AsFd) {
+    let _ = sockopt::set_socket_linger(fd, Some(std::time::Duration::ZERO)); // a closed peer needs none
+}
+
+/// Who is at the other end of an accepted socket.
+pub fn peer(fd: &OwnedFd) -> Peer {
+    Peer { remote: addr(getpeername(fd).ok().flatten()), local: None, fd: fd.as_raw_fd() as u32 }
+}
+
+/// Who is at either end of a connected socket. An error if it is connected to itself: on one's own host TCP joins a
+/// socket to itself when both ports coincide.
+pub fn connected_peer(fd: &OwnedFd) -> rustix::io::Result<Peer> {
+    let (remote, local) = (addr(getpeername(fd)?), local(fd));
+    if remote == local && matches!(local, Addr::Ip(_)) {
+        return Err(Errno::CONNREFUSED);
+    }
+    Ok(Peer { remote, local: Some(local), fd: fd.as_raw_fd() as u32 })
+}
+
+/// Where a socket is bound.
+pub fn local(fd: &OwnedFd) -> Addr {
+    addr(getsockname(fd).ok())
+}
+
+/// What the kernel knows of a TCP connection: smoothed round trip time in microseconds, and a listener's queue.
+pub fn tcp_info(fd: &OwnedFd) -> Option<(u32, u32)> {
+    let mut info = [0u8; 104];
+    let n = read_tcp_info(fd, &mut info)?;
+    let word = |at: usize| Some(u32::from_ne_bytes(info.get(at..at + 4)?.try_into().ok()?));
+    // struct tcp_info: 8 one-byte fields, then u32s; unacked is the 5th (a listener's accept queue), rtt the 16th.
+    if n >= 72 { Some((word(8 + 15 * 4)?, word(8 + 4 * 4)?)) } else { None }
+}
+
+#[allow(unsafe_code)]
+fn read_tcp_info(fd: &OwnedFd, info: &mut [u8; 104]) -> Option<usize> {
+    let mut len = info.len() as libc::socklen_t;
+    // SAFETY: `info` is writable for `len` bytes, and the kernel writes at most that and says how many.
+    let r = unsafe {
+        libc::getsockopt(fd.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, info.as_mut_ptr().cast(), &raw mut len)
+    };
+    (r == 0).then_some(len as usize)
+}
+

@@ -1,0 +1,306 @@
+//! One connection of an app: layers, the unfinished tail of the input, and a machine.
+use crate::{Bytes, Chunk, Deadline, Fault, FileId, Info, Instant, Layer, Machine, Next, Sealed, Token, Tx};
+use alloc::{boxed::Box, vec::Vec};
+use core::mem;
+
+/// What happened on a connection.
+#[derive(Debug, PartialEq, Eq)]
+pub enum ConnEvent<E> {
+    /// A layer is ready; precedes every machine event. Not told without layers.
+    Ready(Info),
+    /// The machine says.
+    Machine(E),
+}
+
+#[derive(Debug)]
+enum Store<'c> {
+    Lent(Chunk<'c>),
+    Kept(Vec<u8>),
+}
+
+/// The bytes of one feeding, taken out of the connection: events borrow the feeding and never the connection, so an
+/// event of A may write to B. That is a broadcast.
+#[derive(Debug)]
+#[must_use = "give it back with Conns::done, or its unread bytes are lost"]
+pub struct Feed<'c> {
+    pub(crate) token: Token,
+    store: Store<'c>,
+    at: usize,
+    eof: bool,
+    ready: Option<Info>,
+    fault: Option<Fault>,
+}
+
+/// A layer between the wire and the machine. `inbox` comes from below, `out` from above.
+struct Stage {
+    layer: Box<dyn Layer>,
+    inbox: Vec<u8>,
+    out: Tx,
+    ready: bool,
+    closed: bool,
+}
+
+/// Layers, unfinished tail and machine. Without layers the machine reads what the driver lends and writes into the
+/// wire's output: nothing is copied but the head of an unfinished frame.
+pub struct Conn<M> {
+    /// The protocol.
+    pub machine: M,
+    stages: Vec<Stage>,
+    tail: Vec<u8>,
+    eof: bool,
+    over: bool,
+    pub(crate) paused: bool,
+    pub(crate) held: bool,
+    pub(crate) touched: bool,
+    pub(crate) closing: bool,
+    pub(crate) asked: bool,
+}
+
+impl<M: Machine> Conn<M> {
+    pub(crate) fn new(machine: M, layers: Vec<Box<dyn Layer>>) -> Self {
+        let stage = |layer| Stage { layer, inbox: Vec::new(), out: Tx::default(), ready: false, closed: false };
+        Conn {
+            machine,
+            stages: layers.into_iter().map(stage).collect(),
+            tail: Vec::new(),
+            eof: false,
+            over: false,
+            paused: false,
+            held: false,
+            touched: false,
+            closing: false,
+            asked: false,
+        }
+    }
+    /// The protocol is over, by agreement or by fault: input is discarded.
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+    /// Input that was received and not yet understood, in bytes.
+    pub fn tail_len(&self) -> usize {
+        self.tail.len()
+    }
+    /// Takes the unread tail, for whoever takes the connection over.
+    pub fn take_tail(&mut self) -> Vec<u8> {
+        mem::take(&mut self.tail)
+    }
+    pub(crate) fn end(&mut self) {
+        self.over = true;
+        self.tail = Vec::new();
+    }
+    /// Where the machine writes: the top layer, or the wire if there is none.
+    pub(crate) fn out<'a>(&'a mut self, wire: &'a mut Tx) -> &'a mut Tx {
+        self.stages.last_mut().map_or(wire, |s| &mut s.out)
+    }
+    pub(crate) fn parts<'a>(&'a mut self, wire: &'a mut Tx) -> (&'a mut M, &'a mut Tx) {
+        (&mut self.machine, self.stages.last_mut().map_or(wire, |s| &mut s.out))
+    }
+    pub(crate) fn is_layered(&self) -> bool {
+        !self.stages.is_empty()
+    }
+
+    pub(crate) fn start(&mut self, now: Instant, wire: &mut Tx) {
+        for i in 0..self.stages.len() {
+            if let Some((stage, below)) = self.stage(i, wire) {
+                stage.layer.start(now, below);
+            }
+        }
+    }
+    /// A stage and the output beneath it.
+    fn stage<'a>(&'a mut self, i: usize, wire: &'a mut Tx) -> Option<(&'a mut Stage, &'a mut Tx)> {
+        let (lower, upper) = self.stages.split_at_mut(i);
+        Some((upper.first_mut()?, lower.last_mut().map_or(wire, |s| &mut s.out)))
+    }
+
+    /// Takes the connection's bytes out for a round of [`Conn::next`].
+    pub(crate) fn feed<'c>(&mut self, token: Token, now: Instant, chunk: Option<Chunk<'c>>, wire: &mut Tx) -> Feed<'c> {
+        let mut feed =
+            Feed { token, store: Store::Kept(Vec::new()), at: 0, eof: self.eof, ready: None, fault: None };
+        if self.over {
+            return feed;
+        }
+        match chunk {
+            Some(chunk) if self.is_layered() => {
+                if let Some(s) = self.stages.first_mut() {
+                    s.inbox.extend_from_slice(&chunk);
+                }
+                self.open(now, wire, &mut feed);
+            }
+            Some(chunk) if self.tail.is_empty() => {
+                feed.store = Store::Lent(chunk);
+                return feed;
+            }
+            Some(chunk) => self.tail.extend_from_slice(&chunk),
+            None => {}
+        }
+        feed.store = Store::Kept(mem::take(&mut self.tail));
+        feed
+    }
+    fn open(&mut self, now: Instant, wire: &mut Tx, feed: &mut Feed<'_>) {
+        for i in 0..self.stages.len() {
+            let mut plain = Vec::new();
+            let Some((stage, below)) = self.stage(i, wire) else { return };
+            let mut inbox = mem::take(&mut stage.inbox);
+            let opened = stage.layer.open(now, &mut inbox, &mut plain, below);
+            stage.inbox = inbox;
+            match opened {
+                Ok(None) => {}
+                Ok(Some(info)) => {
+                    stage.ready = true;
+                    feed.ready = Some(info);
+                }
+                Err(fault) => feed.fault = Some(fault),
+            }
+            match self.stages.get_mut(i + 1) {
+                Some(next) => next.inbox.append(&mut plain),
+                None => self.tail.append(&mut plain),
+            }
+        }
+        if self.stages.iter().any(|s| !s.ready) {
+            feed.ready = None; // told when the last layer is ready
+        }
+    }
+    /// Notes the end of the wire's input.
+    pub(crate) fn end_of_input(&mut self, wire: &mut Tx) -> Result<(), Fault> {
+        self.eof = true;
+        for i in 0..self.stages.len() {
+            if let Some((stage, below)) = self.stage(i, wire) {
+                stage.layer.end_of_input(below)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One step of the machine over the feeding.
+    pub(crate) fn next<'f>(
+        &mut self,
+        now: Instant,
+        feed: &'f mut Feed<'_>,
+        wire: &mut Tx,
+    ) -> Result<Step<'f, M>, Fault> {
+        if self.over {
+            return Ok(crate::Step::Closed);
+        }
+        if let Some(info) = feed.ready.take() {
+            return Ok(crate::Step::Event(ConnEvent::Ready(info)));
+        }
+        let Feed { store, at, eof, fault, .. } = feed;
+        let (machine, tx) = self.parts(wire);
+        let rest = store.rest(*at);
+        let before = rest.len();
+        let mut rx = crate::Rx::new(rest, *eof);
+        let step = machine.poll(now, &mut rx, tx);
+        *at += before - rx.len();
+        debug_assert!(
+            !(rx.is_eof() && matches!(step, Ok(crate::Step::NeedMore))),
+            "a machine must not wait for more after the end of input"
+        );
+        self.paused = matches!(step, Ok(crate::Step::Paused));
+        match step? {
+            crate::Step::Event(e) => Ok(crate::Step::Event(ConnEvent::Machine(e))),
+            crate::Step::Paused => Ok(crate::Step::Paused),
+            crate::Step::NeedMore => match fault.take() {
+                Some(fault) => Err(fault),
+                None => Ok(crate::Step::NeedMore),
+            },
+            crate::Step::Closed => {
+                self.end();
+                Ok(crate::Step::Closed)
+            }
+        }
+    }
+    /// Keeps what was not understood yet. An idle connection holds no storage.
+    pub(crate) fn done(&mut self, feed: Feed<'_>) {
+        if self.over {
+            return;
+        }
+        match feed.store {
+            Store::Lent(c) => self.tail.extend_from_slice(c.get(feed.at..).unwrap_or_default()),
+            Store::Kept(mut v) if feed.at < v.len() => {
+                v.drain(..feed.at);
+                self.tail = v;
+            }
+            Store::Kept(_) => {}
+        }
+    }
+
+    /// Lets the machine fill, and seals what it put, down to the wire. The file range that must be read first, if any.
+    pub(crate) fn flush(&mut self, now: Instant, wire: &mut Tx) -> Result<Option<(FileId, u64, u32)>, Fault> {
+        if !self.over {
+            let (machine, tx) = self.parts(wire);
+            machine.fill(now, tx);
+        }
+        for i in (0..self.stages.len()).rev() {
+            let Some((stage, below)) = self.stage(i, wire) else { break };
+            while !stage.out.is_empty() && below.room() > 0 {
+                match stage.layer.seal(now, &mut stage.out, below)? {
+                    Sealed::All => {}
+                    Sealed::WireFull | Sealed::NotReady => break,
+                    Sealed::NeedFile { file, offset, len } => return Ok(Some((file, offset, len))),
+                }
+            }
+            if stage.out.is_finished() && stage.out.is_empty() && !stage.closed {
+                stage.closed = true;
+                stage.layer.close(below);
+                below.finish();
+            }
+        }
+        Ok(None)
+    }
+    /// Bytes of the file range that [`Conn::flush`] asked for.
+    pub(crate) fn supply(&mut self, bytes: Bytes) {
+        if let Some(s) = self.stages.iter_mut().rev().find(|s| matches!(s.out.next(), Next::File { .. })) {
+            s.out.supply(bytes);
+        }
+    }
+
+    /// The next deadline of the machine or a layer.
+    pub fn deadline(&self) -> Option<Deadline> {
+        if self.over {
+            return None;
+        }
+        let layers = self.stages.iter().fold(None, |d, s| Deadline::earliest(d, s.layer.deadline()));
+        Deadline::earliest(self.machine.deadline(), layers)
+    }
+    pub(crate) fn on_deadline(&mut self, now: Instant, wire: &mut Tx) -> Result<(), Fault> {
+        for i in 0..self.stages.len() {
+            if let Some((stage, below)) = self.stage(i, wire) {
+                if stage.layer.deadline().is_some_and(|d| d.at <= now) {
+                    stage.layer.on_deadline(now, below)?;
+                }
+            }
+        }
+        let (machine, tx) = self.parts(wire);
+        if machine.deadline().is_some_and(|d| d.at <= now) { machine.on_deadline(now, tx) } else { Ok(()) }
+    }
+}
+
+/// What a step of a connection's machine gives.
+pub(crate) type Step<'f, M> = crate::Step<ConnEvent<<M as Machine>::Event<'f>>>;
+
+impl Store<'_> {
+    fn rest(&mut self, at: usize) -> &mut [u8] {
+        match self {
+            Store::Lent(c) => c.get_mut(at..),
+            Store::Kept(v) => v.get_mut(at..),
+        }
+        .unwrap_or_default()
+    }
+}
+
+impl Feed<'_> {
+    /// A feeding of a connection that is not there (any more).
+    pub(crate) fn none(token: Token) -> Feed<'static> {
+        Feed { token, store: Store::Kept(Vec::new()), at: 0, eof: true, ready: None, fault: None }
+    }
+    pub(crate) fn with_fault(mut self, fault: Option<Fault>) -> Self {
+        self.fault = self.fault.or(fault);
+        self
+    }
+}
+
+impl<M> core::fmt::Debug for Conn<M> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Conn").field("layers", &self.stages.len()).field("tail", &self.tail.len()).finish()
+    }
+}

@@ -1,0 +1,239 @@
+//! All connections of an app, or of one of its parts.
+use crate::{
+    Answer, Ask, Bytes, Chunk, Conn, ConnEvent, Cx, Deadline, Fault, Feed, Layer, Machine, OpId, Reason, Slots, Step,
+    Timers, Token, Tx,
+};
+use alloc::{boxed::Box, vec::Vec};
+use core::time::Duration;
+
+/// How long the peer of a faulty connection may take to read the last words.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// The app owns its connections, the driver owns each token's output; only [`Conns::settle`] crosses.
+///
+/// ```ignore
+/// Input::Bytes(t, chunk) => {
+///     let mut feed = self.conns.feed(t, chunk, cx);
+///     loop {
+///         match self.conns.next(&mut feed, cx) {
+///             Ok(Step::Event(ConnEvent::Machine(e))) => ..., // all of self is free here
+///             Ok(_) => break,
+///             Err(fault) => { ...; break }
+///         }
+///     }
+///     self.conns.done(feed);
+/// }
+/// ...
+/// self.conns.settle(cx, |t, fault| ...); // the last line of `handle`
+/// ```
+#[derive(Debug)]
+pub struct Conns<M> {
+    slots: Slots<Conn<M>>,
+    touched: Vec<Token>,
+    timers: Timers<Token>,
+    part: u8,
+}
+
+impl<M: Machine> Conns<M> {
+    /// Its questions to the driver (file ranges under a layer) carry `part`.
+    pub fn new(part: u8) -> Self {
+        Conns { slots: Slots::default(), touched: Vec::new(), timers: Timers::default(), part }
+    }
+    /// Puts a machine, and layers from the wire upwards, on a token; from now on only this writes to it.
+    pub fn insert<J, X>(&mut self, t: Token, machine: M, layers: Vec<Box<dyn Layer>>, cx: &mut Cx<'_, J, X>) {
+        cx.claim(t);
+        let mut conn = Conn::new(machine, layers);
+        let now = cx.now;
+        if let Some(wire) = cx.wire(t) {
+            conn.start(now, wire);
+        }
+        self.slots.insert(t, conn);
+        self.touch(t);
+    }
+    /// Forgets a connection: the answer to `Input::Closed`.
+    pub fn remove(&mut self, t: Token) -> Option<Conn<M>> {
+        self.timers.disarm(t);
+        self.slots.remove(t)
+    }
+    /// A connection, marked to be settled.
+    pub fn get(&mut self, t: Token) -> Option<&mut Conn<M>> {
+        self.touch(t);
+        self.slots.get_mut(t)
+    }
+    /// A connection, to look at.
+    pub fn peek(&self, t: Token) -> Option<&Conn<M>> {
+        self.slots.get(t)
+    }
+    /// Where bytes for the peer go: above all layers.
+    pub fn out<'a, J, X>(&'a mut self, t: Token, cx: &'a mut Cx<'_, J, X>) -> Option<&'a mut Tx> {
+        let conn = self.get(t)?;
+        Some(conn.out(cx.wire(t)?))
+    }
+    /// The machine and where it writes, for a command: `ws.send_text(tx, ..)`.
+    pub fn machine<'a, J, X>(&'a mut self, t: Token, cx: &'a mut Cx<'_, J, X>) -> Option<(&'a mut M, &'a mut Tx)> {
+        let conn = self.get(t)?;
+        Some(conn.parts(cx.wire(t)?))
+    }
+    /// All, in slot order.
+    pub fn iter(&self) -> impl Iterator<Item = (Token, &Conn<M>)> {
+        self.slots.iter()
+    }
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+    /// There are none.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Takes the bytes of `Input::Bytes` for a round of [`Conns::next`].
+    pub fn feed<'c, J, X>(&mut self, t: Token, chunk: Chunk<'c>, cx: &mut Cx<'_, J, X>) -> Feed<'c> {
+        self.feeding(t, Some(chunk), cx)
+    }
+    /// A round over kept bytes: after `Input::Writable`, a deadline, or an answer the machine waited for.
+    pub fn resume<J, X>(&mut self, t: Token, cx: &mut Cx<'_, J, X>) -> Feed<'static> {
+        self.feeding(t, None, cx)
+    }
+    /// The round of `Input::Eof`.
+    pub fn end<J, X>(&mut self, t: Token, cx: &mut Cx<'_, J, X>) -> Feed<'static> {
+        let ended = match (self.get(t), cx.wire(t)) {
+            (Some(conn), Some(wire)) => conn.end_of_input(wire),
+            _ => Ok(()),
+        };
+        self.feeding(t, None, cx).with_fault(ended.err())
+    }
+    fn feeding<'c, J, X>(&mut self, t: Token, chunk: Option<Chunk<'c>>, cx: &mut Cx<'_, J, X>) -> Feed<'c> {
+        let now = cx.now;
+        match (self.get(t), cx.wire(t)) {
+            (Some(conn), Some(wire)) => conn.feed(t, now, chunk, wire),
+            _ => Feed::none(t),
+        }
+    }
+    /// The next thing that happened. After `Err` the connection is over: its input is swallowed, `settle` closes it.
+    pub fn next<'f, J, X>(
+        &mut self,
+        feed: &'f mut Feed<'_>,
+        cx: &mut Cx<'_, J, X>,
+    ) -> Result<Step<ConnEvent<M::Event<'f>>>, Fault> {
+        let (now, t) = (cx.now, feed.token);
+        let (Some(conn), Some(wire)) = (self.slots.get_mut(t), cx.wire(t)) else { return Ok(Step::Closed) };
+        let step = conn.next(now, feed, wire);
+        if step.is_err() {
+            conn.end();
+        }
+        step
+    }
+    /// Ends a round.
+    pub fn done(&mut self, feed: Feed<'_>) {
+        if let Some(conn) = self.slots.get_mut(feed.token) {
+            conn.done(feed);
+        }
+    }
+    /// Stops and starts reading for a reason of the app's own, such as an upstream that is full.
+    pub fn hold(&mut self, t: Token, on: bool) {
+        if let Some(conn) = self.get(t) {
+            conn.held = on;
+        }
+    }
+
+    /// The last line of `handle`: fills, seals, pauses and resumes reading, arms deadlines, asks for file ranges, and
+    /// closes what is over. `on` hears of faults found on the way.
+    pub fn settle<J, X>(&mut self, cx: &mut Cx<'_, J, X>, mut on: impl FnMut(Token, Fault)) {
+        while let Some(t) = self.touched.pop() {
+            let Some(conn) = self.slots.get_mut(t) else { continue };
+            conn.touched = false;
+            let now = cx.now;
+            let Some(wire) = cx.wire(t) else { continue };
+            let flushed = conn.flush(now, wire);
+            match flushed {
+                Ok(None) => {}
+                Ok(Some((file, offset, len))) if !conn.asked => {
+                    conn.asked = true;
+                    cx.ask(OpId::new(self.part, key(t)), Ask::Read { file, offset, len });
+                }
+                Ok(Some(_)) => {}
+                Err(fault) => {
+                    conn.end();
+                    on(t, fault);
+                }
+            }
+            if conn.is_over() {
+                if !core::mem::replace(&mut conn.closing, true) {
+                    self.timers.disarm(t);
+                    cx.read(t, true);
+                    close(conn, t, cx);
+                }
+                continue;
+            }
+            cx.read(t, !(conn.paused || conn.held));
+            if let Some(d) = conn.deadline() {
+                self.timers.arm(t, d.at);
+            }
+        }
+    }
+    /// The answer to a question of `settle`; false if it was somebody else's.
+    pub fn answer(&mut self, id: OpId, answer: &Result<Answer, Reason>) -> bool {
+        let Some(t) = self.slots.iter().map(|(t, _)| t).find(|t| OpId::new(self.part, key(*t)) == id) else {
+            return false;
+        };
+        let Some(conn) = self.get(t) else { return false };
+        conn.asked = false;
+        match answer {
+            Ok(Answer::Read(bytes)) if !bytes.is_empty() => conn.supply(Bytes::clone(bytes)),
+            _ => conn.end(), // a file that shrank or failed: never pad
+        }
+        true
+    }
+
+    /// The next time at which [`Conns::due`] has something to do.
+    pub fn deadline(&self) -> Option<Deadline> {
+        let (at, t) = self.timers.next()?;
+        let d = self.slots.get(t).and_then(Conn::deadline);
+        Some(Deadline { at, since: d.map_or(at, |d| d.since), why: d.map_or("a timer", |d| d.why) })
+    }
+    /// A connection whose deadline has passed, after its machine was told. Go over it with [`Conns::resume`] next.
+    pub fn due<J, X>(&mut self, cx: &mut Cx<'_, J, X>) -> Option<(Token, Result<(), Fault>)> {
+        while let Some(t) = self.timers.pop(cx.now) {
+            let Some(d) = self.slots.get(t).and_then(Conn::deadline) else { continue };
+            if d.at > cx.now {
+                self.timers.arm(t, d.at); // it had moved
+                continue;
+            }
+            let now = cx.now;
+            let (Some(conn), Some(wire)) = (self.get(t), cx.wire(t)) else { continue };
+            let told = conn.on_deadline(now, wire);
+            if told.is_err() {
+                conn.end();
+            }
+            return Some((t, told));
+        }
+        None
+    }
+    fn touch(&mut self, t: Token) {
+        if let Some(conn) = self.slots.get_mut(t) {
+            if !core::mem::replace(&mut conn.touched, true) {
+                self.touched.push(t);
+            }
+        }
+    }
+}
+
+/// Index and generation are 56 bits: just what an `OpId` has room for.
+fn key(t: Token) -> u64 {
+    (t.generation() as u64) << 24 | t.index() as u64
+}
+
+fn close<M: Machine, J, X>(conn: &mut Conn<M>, t: Token, cx: &mut Cx<'_, J, X>) {
+    let now = cx.now;
+    if let Some(wire) = cx.wire(t) {
+        let out = conn.out(wire);
+        out.finish();
+        let _ = conn.flush(now, wire); // a second fault changes nothing
+    }
+    cx.close(t, LINGER);
+}
+
+#[cfg(test)]
+#[path = "conns_tests.rs"]
+mod tests;

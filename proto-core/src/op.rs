@@ -1,0 +1,104 @@
+//! What an app asks of its driver.
+use crate::{Addr, Ask, OpId, Shard, Token};
+use alloc::{format, string::String, vec::Vec};
+use core::time::Duration;
+
+/// How to connect.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ConnectOpts {
+    /// Our own address.
+    pub bind: Option<Addr>,
+    /// Closing sends RST, so that no port waits in TIME_WAIT.
+    pub linger0: bool,
+}
+
+/// What an app wants done. Output, reading and accepting are not here: they are switches of [`crate::Cx`], which take
+/// effect at once.
+#[derive(Debug)]
+pub enum Op<J, M> {
+    /// Ends in `Connected`, or in `Closed` if it fails.
+    Connect {
+        /// From `Cx::token`.
+        conn: Token,
+        /// Where to.
+        to: Addr,
+        /// How.
+        opts: ConnectOpts,
+    },
+    /// Ends in `Bound` or `Closed`. Listeners known at start are bound by start-up code instead.
+    Listen {
+        /// From `Cx::token`.
+        listener: Token,
+        /// Where.
+        at: Addr,
+    },
+    /// A datagram socket. Ends in `Bound` or `Closed`.
+    Udp {
+        /// From `Cx::token`.
+        socket: Token,
+        /// Our address; any if `None`.
+        bind: Option<Addr>,
+        /// The only peer to exchange datagrams with, if there is one.
+        to: Option<Addr>,
+    },
+    /// Sends a datagram; if that is not possible now it is dropped and counted.
+    SendTo {
+        /// The socket.
+        socket: Token,
+        /// Where to; `None` on a connected socket.
+        to: Option<Addr>,
+        /// What; the storage goes back to the pool.
+        data: Vec<u8>,
+    },
+    /// Finishes the output, then reads and discards until the peer finishes too or no progress was made for `linger`;
+    /// so that the last words are not lost to an RST. Listeners and datagram sockets close at once.
+    Close {
+        /// What.
+        conn: Token,
+        /// How long to wait for the peer.
+        linger: Duration,
+    },
+    /// RST. `Closed` follows before any other input of the token.
+    Abort(Token),
+    /// A question, answered once.
+    Ask(OpId, Ask),
+    /// CPU work for a worker, answered once.
+    Job {
+        /// Chosen by the app.
+        id: OpId,
+        /// What to do.
+        job: J,
+        /// How long to keep the worker busy besides.
+        hold: Duration,
+    },
+    /// Gives up a question or a job that has not begun; its answer says so.
+    Cancel(OpId),
+    /// A message to another shard.
+    Post {
+        /// Who.
+        to: Shard,
+        /// What.
+        msg: M,
+    },
+    /// Ends the program after standard output and error are flushed.
+    Exit(u8),
+}
+
+impl<J, M> Op<J, M> {
+    /// One line for recordings and traces; the contents of jobs and messages are left out.
+    pub fn describe(&self) -> String {
+        match self {
+            Op::Connect { conn, to, .. } => format!("connect {conn:?} to {to}"),
+            Op::Listen { listener, at } => format!("listen {listener:?} at {at}"),
+            Op::Udp { socket, bind, to } => format!("udp {socket:?} bind {bind:?} to {to:?}"),
+            Op::SendTo { socket, to, data } => format!("send {socket:?} to {to:?}: {data:02x?}"),
+            Op::Close { conn, linger } => format!("close {conn:?} linger {linger:?}"),
+            Op::Abort(t) => format!("abort {t:?}"),
+            Op::Ask(id, ask) => format!("ask {id:?} {ask:?}"),
+            Op::Job { id, hold, .. } => format!("job {id:?} hold {hold:?}"),
+            Op::Cancel(id) => format!("cancel {id:?}"),
+            Op::Post { to, .. } => format!("post to {to:?}"),
+            Op::Exit(code) => format!("exit {code}"),
+        }
+    }
+}
