@@ -201,7 +201,10 @@ fn on_file(ask: &Ask, f: &File) -> Done {
     }
 }
 
-fn at<T>(dir: &Option<Arc<File>>, f: impl FnOnce(std::os::fd::BorrowedFd<'_>) -> rustix::io::Result<T>) -> Result<T, Reason> {
+fn at<T>(
+    dir: &Option<Arc<File>>,
+    f: impl FnOnce(std::os::fd::BorrowedFd<'_>) -> rustix::io::Result<T>,
+) -> Result<T, Reason> {
     f(dir.as_ref().map_or(CWD, |d| d.as_fd())).map_err(reason)
 }
 
@@ -299,4 +302,3 @@ fn resolve(host: &str) -> Done {
     }
     if ips.is_empty() { Err(Reason::NotFound) } else { Ok(Answer::Resolved(ips)) }
 }
-

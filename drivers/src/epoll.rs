@@ -80,8 +80,7 @@ impl Timer {
     fn set(&self, wait: Duration) -> Result<(), Error> {
         let it_value = Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: wait.subsec_nanos().max(1).into() };
         let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let set =
-            timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &Itimerspec { it_interval: zero, it_value });
+        let set = timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &Itimerspec { it_interval: zero, it_value });
         set.map(|_| ()).map_err(|e| Error::system("timerfd_settime")(e.into()))
     }
 }

@@ -10,8 +10,8 @@ use crate::record::Recorder;
 use crate::workers::Workers;
 use crate::{signals, stdio};
 use proto_core::{
-    Addr, Answer, App, Ask, Bytes, Chunk, ConnectOpts, Counters, Cx, Deadline, Env, Input, Instant, Listener, Lost, Op, OpId,
-    Reason, Shard, Signal, Start, Table, Token, Trouble, Tty, Wall,
+    Addr, Answer, App, Ask, Bytes, Chunk, ConnectOpts, Counters, Cx, Deadline, Env, Input, Instant, Listener, Lost, Op,
+    OpId, Reason, Shard, Signal, Start, Table, Token, Trouble, Tty, Wall,
 };
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -183,45 +183,81 @@ impl<A: App + 'static> Host<A> {
         place: Place<A::Msg>,
     ) -> Result<Self, Error> {
         let mut table = Table::new(CHUNK, config.out_buffer);
-        let now = Clock::Real.now();
-        let seed = match config.seed {
+        let first = place.shard == Shard(0);
+        let mut start = start(&mut table, listeners, config.stdin && first, facts);
+        start.seed = match config.seed {
             Some(seed) => seed,
             None => os_seed()?,
         };
-        let first = place.shard == Shard(0);
-        let mut start = start(&mut table, listeners, config.stdin && first, facts);
-        (start.seed, start.shard, start.shards) = (seed, place.shard, place.all.len() as u16);
-        (start.now, start.wall, start.tty) = (now, clock::wall(), tty());
+        (start.shard, start.shards) = (place.shard, place.all.len() as u16);
+        (start.now, start.wall, start.tty) = (Clock::Real.now(), clock::wall(), tty());
+        let mut host = Host::build(app, table, start, config, place, Clock::Real)?;
+        let me = host.bell();
+        if first {
+            signals::watch(me.clone()).map_err(Error::system("watch signals"))?;
+        }
+        host.input = host.start.stdin.map(|t| stdio::Input::start(t, me));
+        Ok(host)
+    }
+    /// A host whose clock is set by hand ([`Host::set_now`]) and that touches nothing: for simulators and replays, which
+    /// take every op with [`Host::take_op`].
+    pub fn simulated(
+        app: A,
+        listeners: &[(u8, Addr)],
+        config: &Config,
+        facts: Facts,
+        now: Instant,
+        wall: Wall,
+    ) -> Result<Self, Error> {
+        let mut table = Table::new(CHUNK, config.out_buffer);
+        let mut start = start(&mut table, listeners, config.stdin, facts);
+        (start.seed, start.now, start.wall) = (config.seed.unwrap_or_default(), now, wall);
+        let place = Place { shard: Shard(0), all: vec![mailbox()?] };
+        Host::build(app, table, start, config, place, Clock::Virtual(now))
+    }
+    fn build(
+        app: A,
+        table: Table,
+        start: Start,
+        config: &Config,
+        place: Place<A::Msg>,
+        clock: Clock,
+    ) -> Result<Self, Error> {
         let recorder = match &config.record {
             Some(path) => Some(Recorder::create(path, &config.command, &start, config.out_buffer)?),
             None => None,
         };
         let me = place.all.get(usize::from(place.shard.0)).cloned();
         let me = me.ok_or_else(|| Error::Unavailable("a shard without a mailbox".into()))?;
-        if first {
-            signals::watch(me.clone()).map_err(Error::system("watch signals"))?;
-        }
         Ok(Host {
             app,
-            now,
+            now: start.now,
             counters: Counters::default(),
             writable: Vec::new(),
-            clock: Clock::Real,
+            clock,
             ops: VecDeque::new(),
-            env: Env::new(seed, start.wall, now),
+            env: Env::new(start.seed, start.wall, start.now),
             exit: None,
             place,
             local: VecDeque::new(),
             workers: Workers::new(config.workers, config.job_queue, me.clone()),
-            disk: Disk::new(me.clone()),
+            disk: Disk::new(me),
             outputs: [stdio::Output::stdout(start.stdout), stdio::Output::stderr(start.stderr)],
-            input: start.stdin.map(|t| stdio::Input::start(t, me.clone())),
+            input: None,
             lingers: BTreeMap::new(),
             pauses: BTreeMap::new(),
             recorder,
             table,
             start,
         })
+    }
+    /// Sets the clock of a simulated host; it never goes back.
+    pub fn set_now(&mut self, now: Instant) {
+        self.clock = Clock::Virtual(now);
+    }
+    /// The facts the app starts with, to be changed before [`Host::start`].
+    pub fn start_mut(&mut self) -> &mut Start {
+        &mut self.start
     }
     /// The tokens of the listeners, in the order they were given.
     pub fn listeners(&self) -> Vec<Token> {

@@ -1,8 +1,8 @@
 //! `ppoll`: level-triggered, the whole set handed over at each wait.
+use crate::Error;
 use crate::host::{Facts, Host};
 use crate::listen::{self, Bound};
 use crate::ready::{Event, Poller, Ready};
-use crate::Error;
 use proto_core::{App, Slots, Token};
 use rustix::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;

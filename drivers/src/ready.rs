@@ -105,8 +105,7 @@ impl<A: App + 'static, P: Poller> Ready<A, P> {
         poller.add(host.bell().waker().fd(), BELL).map_err(|e| Error::system("watch the mailbox")(e.into()))?;
         poller.interest(host.bell().waker().fd(), BELL, true, false);
         let (again, news) = (Vec::new(), VecDeque::new());
-        let mut r =
-            Ready { host, poller, conns: Slots::default(), again, news, scratch, unflushed: 0, dropped: 0 };
+        let mut r = Ready { host, poller, conns: Slots::default(), again, news, scratch, unflushed: 0, dropped: 0 };
         for (t, bound) in r.host.listeners().into_iter().zip(listeners) {
             r.add(t, bound.fd, Kind::Listener).map_err(|e| Error::system("watch a listener")(e.into()))?;
             r.arm(t);
@@ -452,10 +451,8 @@ impl<A: App + 'static, P: Poller> Ready<A, P> {
             }
             NetOp::Info(id, t) => {
                 let info = self.conns.get(t).and_then(|io| sock::tcp_info(&io.fd));
-                let answer = info.map(|(rtt_us, queued)| Answer::SocketInfo {
-                    rtt: Duration::from_micros(rtt_us.into()),
-                    queued,
-                });
+                let answer = info
+                    .map(|(rtt_us, queued)| Answer::SocketInfo { rtt: Duration::from_micros(rtt_us.into()), queued });
                 self.host.answer(id, answer.ok_or(Reason::NotFound));
                 Ok(())
             }

@@ -5,8 +5,8 @@
 //! full queue ends the recording, never the service.
 use crate::Error;
 use proto_core::{
-    Addr, Answer, Counters, Entry as Name, FileId, Input, Instant, Lost, Meta, Next, Op, Peer, Reason, Shard,
-    Signal, Start, Token, Trouble, Tx, Wall,
+    Addr, Answer, Counters, Entry as Name, FileId, Input, Instant, Lost, Meta, Next, Op, Peer, Reason, Shard, Signal,
+    Start, Token, Trouble, Tx, Wall,
 };
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
@@ -329,18 +329,12 @@ fn signal(s: Signal) -> Told {
 fn told<M>(input: &Input<'_, M>) -> Told {
     match input {
         Input::Start(_) => Told::Start,
-        Input::Accepted { conn, listener, peer: Peer { remote, fd, .. } } => Told::Accepted {
-            conn: conn.to_bits(),
-            listener: listener.to_bits(),
-            remote: place(remote),
-            fd: *fd,
-        },
-        Input::Connected { conn, peer: Peer { remote, local, fd } } => Told::Connected {
-            conn: conn.to_bits(),
-            remote: place(remote),
-            local: local.as_ref().map(place),
-            fd: *fd,
-        },
+        Input::Accepted { conn, listener, peer: Peer { remote, fd, .. } } => {
+            Told::Accepted { conn: conn.to_bits(), listener: listener.to_bits(), remote: place(remote), fd: *fd }
+        }
+        Input::Connected { conn, peer: Peer { remote, local, fd } } => {
+            Told::Connected { conn: conn.to_bits(), remote: place(remote), local: local.as_ref().map(place), fd: *fd }
+        }
         Input::Bound { socket, local } => Told::Bound { socket: socket.to_bits(), local: place(local) },
         Input::Bytes(t, chunk) => Told::Bytes(t.to_bits(), chunk.to_vec()),
         Input::Datagram { socket, from, data } => {

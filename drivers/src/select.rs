@@ -1,8 +1,8 @@
 //! `pselect`: bit sets of at most 1,024 descriptors, copied at each wait.
+use crate::Error;
 use crate::host::{Facts, Host};
 use crate::listen::Bound;
 use crate::ready::{Event, Poller, Ready};
-use crate::Error;
 use proto_core::{App, Token};
 use rustix::fd::{AsRawFd, BorrowedFd};
 use rustix::io::Errno;

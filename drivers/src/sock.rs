@@ -169,4 +169,3 @@ fn read_tcp_info(fd: &OwnedFd, info: &mut [u8; 104]) -> Option<usize> {
     };
     (r == 0).then_some(len as usize)
 }
-

@@ -1,7 +1,5 @@
 //! Applications: a whole tool as a pure function from inputs to ops.
-use crate::{
-    Addr, Ask, ConnectOpts, Deadline, Input, Instant, Op, OpId, Stat, Table, Token, Tx, Wall,
-};
+use crate::{Addr, Ask, ConnectOpts, Deadline, Input, Instant, Op, OpId, Stat, Table, Token, Tx, Wall};
 use alloc::collections::VecDeque;
 use core::time::Duration;
 use rand_chacha::ChaCha12Rng;

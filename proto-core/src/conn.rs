@@ -114,8 +114,7 @@ impl<M: Machine> Conn<M> {
 
     /// Takes the connection's bytes out for a round of [`Conn::next`].
     pub(crate) fn feed<'c>(&mut self, token: Token, now: Instant, chunk: Option<Chunk<'c>>, wire: &mut Tx) -> Feed<'c> {
-        let mut feed =
-            Feed { token, store: Store::Kept(Vec::new()), at: 0, eof: self.eof, ready: None, fault: None };
+        let mut feed = Feed { token, store: Store::Kept(Vec::new()), at: 0, eof: self.eof, ready: None, fault: None };
         if self.over {
             return feed;
         }

@@ -60,7 +60,11 @@ fn puts_between_consumes_keep_count() {
     for i in 0..2000u32 {
         let b = vec![i as u8; (i % 37) as usize * if i % 50 == 0 { 200 } else { 1 }];
         want.extend_from_slice(&b);
-        if i % 3 == 0 { tx.share(Bytes::from(b)) } else { tx.put(&b) }
+        if i % 3 == 0 {
+            tx.share(Bytes::from(b))
+        } else {
+            tx.put(&b)
+        }
         let part: Vec<u8> = tx.chunks().flatten().copied().take((i % 41) as usize).collect();
         tx.consume(part.len(), None);
         got.extend(part);
