@@ -1,1 +1,12 @@
-//! x
+//! The tools, as pure apps. Each binary's `main` is wiring: parse the command line, build the app, run it on a driver.
+
+pub mod chat;
+pub mod cli;
+pub mod dialer;
+pub mod echo;
+pub mod line_client;
+pub mod outcome;
+pub mod service;
+pub mod stats;
+pub mod text;
+pub mod tools;

@@ -293,7 +293,9 @@ fn list(f: &File) -> rustix::io::Result<Vec<Entry>> {
 }
 
 fn resolve(host: &str) -> Done {
-    let found = (host, 0).to_socket_addrs().map_err(|_| Reason::NotFound)?;
+    // The C library says which in words only; "again" is a resolver that does not answer.
+    let why = |e: std::io::Error| if e.to_string().contains("Temporary") { Reason::TimedOut } else { Reason::NotFound };
+    let found = (host, 0).to_socket_addrs().map_err(why)?;
     let mut ips: Vec<_> = Vec::new();
     for a in found {
         if !ips.contains(&a.ip()) {

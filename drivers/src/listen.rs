@@ -1,7 +1,7 @@
 //! Start-up: binds listeners before the app runs, raises limits, names who is in the way.
 use crate::sock;
 use proto_core::Addr;
-use rustix::fd::OwnedFd;
+use rustix::fd::{FromRawFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -38,9 +38,44 @@ impl Bound {
             Err(e) => Err(Error { at: at.clone(), why: why(at, e) }),
         }
     }
-    /// The same address for one more loop.
+    /// The same address for one more loop; loops share a Unix socket itself.
     pub fn again(&self) -> Result<Bound, Error> {
-        Bound::new(&self.at, self.part, self.backlog, true)
+        if matches!(self.at, Addr::Ip(_)) {
+            return Bound::new(&self.at, self.part, self.backlog, true);
+        }
+        let copied = self.fd.try_clone();
+        let fd = copied.map_err(|e| Error { at: self.at.clone(), why: e.to_string() })?;
+        Ok(Bound { part: self.part, at: self.at.clone(), fd, backlog: self.backlog })
+    }
+    /// A Unix socket; what a dead server left at the path is removed.
+    pub fn unix(path: &str, part: u8, backlog: i32) -> Result<Bound, Error> {
+        let at = Addr::Unix(path.into());
+        let bound = Bound::new(&at, part, backlog, false);
+        if bound.is_ok() || sock::connecting(&at, None, false, false).is_ok() || !is_socket(path) {
+            return bound;
+        }
+        let _ = std::fs::remove_file(path); // if it cannot be removed, binding says why
+        Bound::new(&at, part, backlog, false)
+    }
+    /// A descriptor that came open from the parent and listens already.
+    #[allow(unsafe_code)]
+    pub fn inherited(n: u32, part: u8, backlog: i32) -> Result<Bound, Error> {
+        let at = Addr::Unix(format!("fd:{n}").into());
+        let bad = |why: &str| Error { at: at.clone(), why: why.into() };
+        let raw = i32::try_from(n).map_err(|_| bad("no such descriptor"))?;
+        if raw < 3 || !std::path::Path::new(&format!("/proc/self/fd/{n}")).exists() {
+            return Err(bad("no such descriptor"));
+        }
+        // SAFETY: it is open, not a standard stream, and this start-up code runs before anything else opens descriptors,
+        // so nobody else in the process owns it.
+        let fd = unsafe { OwnedFd::from_raw_fd(raw) };
+        if !rustix::net::sockopt::socket_acceptconn(&fd).unwrap_or(false) {
+            return Err(bad("not a listening socket"));
+        }
+        let _ = rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::CLOEXEC);
+        let nonblocking = rustix::io::ioctl_fionbio(&fd, true);
+        nonblocking.map_err(|e| bad(&e.to_string()))?;
+        Ok(Bound { part, at: sock::local(&fd), fd, backlog })
     }
     /// 127.0.0.1 and ::1 with the same port; without ::1 just the first, and the reason.
     pub fn local(port: u16, part: u8, backlog: i32, shared: bool) -> Result<(Vec<Bound>, Option<String>), Error> {
@@ -63,18 +98,18 @@ impl Bound {
             }
         }
     }
-    /// A Unix socket that only the user can connect to; what a dead server left there is removed.
+    /// A Unix socket that only the user can connect to.
     pub fn control(path: &str, part: u8) -> Result<Bound, Error> {
-        let at = Addr::Unix(path.into());
         let old = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
-        let mut bound = Bound::new(&at, part, 16, false);
-        if bound.is_err() && sock::connecting(&at, None, false, false).is_err() {
-            let _ = std::fs::remove_file(path); // if it cannot be removed, binding says why
-            bound = Bound::new(&at, part, 16, false);
-        }
+        let bound = Bound::unix(path, part, 16);
         rustix::process::umask(old);
         bound
     }
+}
+
+fn is_socket(path: &str) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    std::fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket())
 }
 
 fn ip(ip: IpAddr, port: u16) -> Addr {

@@ -1,0 +1,4 @@
+//! The chat's client.
+fn main() {
+    bins::cli::main::<bins::tools::ChatClientTool>()
+}

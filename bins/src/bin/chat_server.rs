@@ -1,0 +1,4 @@
+//! A line chat for many clients.
+fn main() {
+    bins::cli::main::<bins::tools::ChatServerTool>()
+}

@@ -1,0 +1,8 @@
+//! The command line: what all tools share.
+mod args;
+mod launch;
+mod units;
+
+pub use args::{ClientArgs, DriverArgs, ServerArgs};
+pub use launch::{Listening, Plan, Tool, listen, main, parse};
+pub use units::{Cidr, Target, duration, listen_address, port, size};

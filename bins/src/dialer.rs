@@ -1,0 +1,196 @@
+//! A part that connects by name: resolves, tries the addresses one after the other without waiting for each to fail
+//! (RFC 8305), and reports the first connection or why there is none.
+use crate::outcome::{Code, Failure, network};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::time::Duration;
+use proto_core::{Addr, Answer, Ask, Cx, Deadline, Input, Instant, OpId, Peer, Reason, Token};
+
+/// How long an attempt has before the next one starts beside it (RFC 8305 section 8).
+pub const STAGGER: Duration = Duration::from_millis(250);
+
+/// What to connect to, and how.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// A name, an address, or the path of a Unix socket.
+    pub host: String,
+    /// `None`: `host` is a Unix socket.
+    pub port: Option<u16>,
+    /// Addresses that may be used.
+    pub family: Family,
+    /// For resolving and connecting together.
+    pub timeout: Duration,
+}
+
+/// Which address families may be used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Family {
+    /// Both, IPv6 first.
+    #[default]
+    Any,
+    /// IPv4 only.
+    V4,
+    /// IPv6 only.
+    V6,
+}
+
+impl core::fmt::Display for Target {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self.port {
+            Some(port) if self.host.contains(':') => write!(f, "[{}]:{port}", self.host),
+            Some(port) => write!(f, "{}:{port}", self.host),
+            None => write!(f, "unix:{}", self.host),
+        }
+    }
+}
+
+/// One name being connected to.
+#[derive(Debug)]
+pub struct Dialer {
+    part: u8,
+    target: Target,
+    started: Instant,
+    todo: Vec<Addr>,
+    tried: Vec<Addr>,
+    /// Attempts under way.
+    trying: Vec<Token>,
+    next_at: Option<Instant>,
+    last: Reason,
+    done: bool,
+}
+
+impl Dialer {
+    /// A dialer whose tokens and questions carry `part`.
+    pub fn new(part: u8, target: Target) -> Self {
+        let (todo, tried, trying) = (Vec::new(), Vec::new(), Vec::new());
+        let (started, last) = (Instant::default(), Reason::NotFound);
+        Dialer { part, target, started, todo, tried, trying, next_at: None, last, done: false }
+    }
+    /// What it connects to.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+    /// Begins (again).
+    pub fn start<J, M>(&mut self, cx: &mut Cx<'_, J, M>) {
+        (self.started, self.done) = (cx.now, false);
+        self.tried.clear();
+        let host = self.target.host.trim_matches(['[', ']']).to_string();
+        let Some(port) = self.target.port else {
+            self.todo = vec![Addr::Unix(host.into())];
+            return self.attempt(cx);
+        };
+        if let Ok(ip) = host.parse::<IpAddr>() {
+            self.todo = vec![Addr::Ip(SocketAddr::new(ip, port))];
+            self.attempt(cx);
+        } else if host.eq_ignore_ascii_case("localhost") {
+            // RFC 6761 section 6.3: nobody is asked.
+            self.resolved(&[Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()], port, cx);
+        } else {
+            cx.ask(self.id(), Ask::Resolve { host });
+        }
+    }
+    fn id(&self) -> OpId {
+        OpId::new(self.part, 0)
+    }
+    fn resolved<J, M>(&mut self, ips: &[IpAddr], port: u16, cx: &mut Cx<'_, J, M>) {
+        let usable = |ip: &&IpAddr| match self.target.family {
+            Family::Any => true,
+            Family::V4 => ip.is_ipv4(),
+            Family::V6 => ip.is_ipv6(),
+        };
+        let (v6, v4): (Vec<&IpAddr>, Vec<&IpAddr>) = ips.iter().filter(usable).partition(|ip| ip.is_ipv6());
+        let mut v4 = v4.into_iter();
+        // Alternating, IPv6 first (RFC 8305 section 4).
+        let mut order: Vec<IpAddr> = v6.into_iter().flat_map(|ip| [Some(*ip), v4.next().copied()]).flatten().collect();
+        order.extend(v4);
+        self.todo = order.into_iter().map(|ip| Addr::Ip(SocketAddr::new(ip, port))).collect();
+        self.attempt(cx);
+    }
+    fn attempt<J, M>(&mut self, cx: &mut Cx<'_, J, M>) {
+        self.next_at = None;
+        if self.todo.is_empty() {
+            return;
+        }
+        let to = self.todo.remove(0);
+        self.tried.push(to.clone());
+        self.trying.push(cx.connect(self.part, to));
+        self.next_at = (!self.todo.is_empty()).then(|| cx.now.after(STAGGER));
+    }
+    /// Takes an input; false if it is none of the dialer's.
+    pub fn handle<J, M>(
+        &mut self,
+        input: &Input<'_, M>,
+        cx: &mut Cx<'_, J, M>,
+    ) -> Option<Result<(Token, Peer), Failure>> {
+        match input {
+            Input::Answer(id, answer) if *id == self.id() && !self.done => match answer {
+                Ok(Answer::Resolved(ips)) => {
+                    self.resolved(ips, self.target.port.unwrap_or_default(), cx);
+                    if self.trying.is_empty() { Some(self.no_name("no address of that family")) } else { None }
+                }
+                Err(Reason::NotFound) => Some(self.no_name("NXDOMAIN")),
+                _ => Some(self.no_name("the resolver does not answer")),
+            },
+            Input::Connected { conn, peer } if self.forget(*conn) => {
+                self.done = true;
+                for other in self.trying.drain(..) {
+                    cx.abort(other);
+                }
+                Some(Ok((*conn, peer.clone())))
+            }
+            Input::Closed(t, why) if self.forget(*t) => {
+                self.last = *why;
+                self.attempt(cx);
+                if self.trying.is_empty() && self.todo.is_empty() { Some(self.failed()) } else { None }
+            }
+            Input::Deadline if !self.done => self.due(cx),
+            _ => None,
+        }
+    }
+    fn forget(&mut self, t: Token) -> bool {
+        let before = self.trying.len();
+        self.trying.retain(|x| *x != t);
+        before != self.trying.len()
+    }
+    fn due<J, M>(&mut self, cx: &mut Cx<'_, J, M>) -> Option<Result<(Token, Peer), Failure>> {
+        if self.next_at.is_some_and(|at| at <= cx.now) {
+            self.attempt(cx);
+        }
+        if cx.now < self.started.after(self.target.timeout) {
+            return None;
+        }
+        self.last = Reason::TimedOut;
+        for t in self.trying.drain(..) {
+            cx.abort(t);
+        }
+        Some(self.failed())
+    }
+    /// When it wants an `Input::Deadline`.
+    pub fn deadline(&self) -> Option<Deadline> {
+        if self.done {
+            return None;
+        }
+        let limit = Deadline::new(self.started, self.target.timeout, "connection");
+        let next = self.next_at.map(|at| Deadline { at, since: self.started, why: "next address" });
+        Deadline::earliest(Some(limit), next)
+    }
+    fn no_name(&mut self, why: &str) -> Result<(Token, Peer), Failure> {
+        self.done = true;
+        Err(Failure::new(Code::Name, format!("cannot resolve '{}': {why}", self.target.host)))
+    }
+    fn failed(&mut self) -> Result<(Token, Peer), Failure> {
+        self.done = true;
+        let name = |a: &Addr| match a {
+            Addr::Ip(a) => a.ip().to_string(),
+            unix => unix.to_string(),
+        };
+        let tried: Vec<String> = self.tried.iter().map(name).collect();
+        let why = match self.last {
+            Reason::TimedOut => format!("no answer within {}", crate::text::span(self.target.timeout)),
+            Reason::NotFound => "no such file".into(),
+            other => other.to_string(),
+        };
+        let tried = if self.target.port.is_some() { format!(" (tried {})", tried.join(", ")) } else { String::new() };
+        let text = format!("connect to {}: {why}{tried}", self.target);
+        Err(Failure::new(network(self.last), text))
+    }
+}

@@ -1,0 +1,3 @@
+//! Echo: a server that logs what it sends back, a client that verifies, and the server for load.
+pub mod server;
+pub mod verify;

@@ -1,0 +1,272 @@
+//! A line client: what the user types goes to the server, what the server says is shown by the line. `echo_client` and
+//! `chat_client` are this with other options.
+use crate::dialer::{Dialer, Target};
+use crate::outcome::{Code, Failure};
+use crate::text::Escaped;
+use core::convert::Infallible;
+use core::time::Duration;
+use proto_core::{App, Chunk, Cx, Deadline, Input, Reason, Signal, Start, Token};
+
+type ClientCx<'a> = Cx<'a, Infallible, Infallible>;
+
+/// Part byte of the connection.
+const DIAL: u8 = 1;
+
+/// How it behaves.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The tool's name, for errors.
+    pub tool: &'static str,
+    /// Shown when the connection is there; empty for nothing.
+    pub greeting: String,
+    /// When to show `> `.
+    pub prompt: Prompt,
+    /// The end of standard input is not passed on.
+    pub keep_open: bool,
+    /// Show bytes as hex.
+    pub hex: bool,
+    /// Put before each line of the server.
+    pub prefix: &'static str,
+    /// Shown after a connection that ended in order; empty for nothing.
+    pub goodbye: &'static str,
+    /// The server must have sent back as much as it got.
+    pub echo: bool,
+    /// Notices to this client (`* You ...`) are shown without their mark.
+    pub notices: bool,
+    /// How long to wait for the server after the end of input; for ever if `None`.
+    pub linger: Option<Duration>,
+}
+
+/// When to show `> `.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Prompt {
+    /// Never.
+    Off,
+    /// If standard input is a terminal.
+    Terminal,
+    /// Always.
+    On,
+}
+
+/// The app.
+#[derive(Debug)]
+pub struct LineClient {
+    dialer: Dialer,
+    options: Options,
+    stdin: Option<Token>,
+    stdout: Option<Token>,
+    stderr: Option<Token>,
+    conn: Option<Token>,
+    prompt: bool,
+    /// A prompt is the last thing on the screen.
+    prompted: bool,
+    /// A line of the server is shown that has not ended yet.
+    open_line: bool,
+    stdin_ended: Option<Deadline>,
+    sent: u64,
+    received: u64,
+}
+
+impl LineClient {
+    /// A client of `target`.
+    pub fn new(target: Target, options: Options) -> Self {
+        LineClient {
+            dialer: Dialer::new(DIAL, target),
+            prompt: options.prompt == Prompt::On,
+            options,
+            stdin: None,
+            stdout: None,
+            stderr: None,
+            conn: None,
+            prompted: false,
+            open_line: false,
+            stdin_ended: None,
+            sent: 0,
+            received: 0,
+        }
+    }
+    fn start(&mut self, start: &Start, cx: &mut ClientCx<'_>) {
+        (self.stdin, self.stdout, self.stderr) = (start.stdin, Some(start.stdout), Some(start.stderr));
+        self.prompt |= start.tty.stdin && self.options.prompt == Prompt::Terminal;
+        if let Some(stdin) = self.stdin {
+            cx.read(stdin, false); // nothing is read before there is somebody to send it to
+        }
+        self.dialer.start(cx);
+    }
+    fn show(&self, text: &str, cx: &mut ClientCx<'_>) {
+        if let Some(tx) = self.stdout.and_then(|t| cx.tx(t)) {
+            tx.put(text.as_bytes());
+        }
+    }
+    fn show_prompt(&mut self, cx: &mut ClientCx<'_>) {
+        if self.prompt && !self.prompted && self.stdin_ended.is_none() {
+            self.prompted = true;
+            self.show("> ", cx);
+        }
+    }
+    fn connected(&mut self, conn: Token, cx: &mut ClientCx<'_>) {
+        self.conn = Some(conn);
+        let greeting = std::mem::take(&mut self.options.greeting);
+        self.show(&greeting, cx);
+        self.show_prompt(cx);
+        if let Some(stdin) = self.stdin {
+            cx.read(stdin, true);
+        }
+    }
+    fn typed(&mut self, chunk: Chunk<'_>, cx: &mut ClientCx<'_>) {
+        self.prompted = false; // the terminal has shown the line, and its end
+        self.sent += chunk.len() as u64;
+        let Some(tx) = self.conn.and_then(|t| cx.tx(t)) else { return };
+        tx.forward(chunk);
+        let full = tx.room() == 0;
+        if let Some(stdin) = self.stdin.filter(|_| full) {
+            cx.read(stdin, false);
+        }
+    }
+    fn stdin_over(&mut self, cx: &mut ClientCx<'_>) {
+        let linger = self.options.linger.unwrap_or(Duration::MAX);
+        self.stdin_ended = Some(Deadline::new(cx.now, linger, "server to close"));
+        if self.options.keep_open {
+            return;
+        }
+        if let Some(tx) = self.conn.and_then(|t| cx.tx(t)) {
+            tx.finish();
+        }
+    }
+    fn heard(&mut self, chunk: &[u8], cx: &mut ClientCx<'_>) {
+        self.received += chunk.len() as u64;
+        let mut text = String::new();
+        if self.options.hex {
+            hex(chunk, &mut text);
+        } else {
+            self.lines(chunk, &mut text);
+        }
+        self.show(&text, cx);
+        if !self.open_line {
+            self.show_prompt(cx);
+        }
+        let full = self.stdout.is_some_and(|t| cx.tx(t).is_some_and(|tx| tx.room() == 0));
+        if let Some(conn) = self.conn.filter(|_| full) {
+            cx.read(conn, false);
+        }
+    }
+    fn lines(&mut self, chunk: &[u8], text: &mut String) {
+        for line in chunk.split_inclusive(|b| *b == b'\n') {
+            if !self.open_line {
+                if std::mem::take(&mut self.prompted) {
+                    text.push_str("\r\x1b[K"); // the prompt comes again after the line
+                }
+                text.push_str(self.options.prefix);
+            }
+            let body = line.strip_suffix(b"\n").unwrap_or(line);
+            self.open_line = body.len() == line.len();
+            let body = body.strip_suffix(b"\r").unwrap_or(body);
+            let own = self.options.notices && body.starts_with(b"* You ");
+            let body = if own { body.get(2..).unwrap_or_default() } else { body };
+            text.push_str(&Plain(body).to_string());
+            if !self.open_line {
+                text.push('\n');
+            }
+        }
+    }
+    fn disconnected(&mut self, why: Reason, cx: &mut ClientCx<'_>) {
+        let complete = !self.options.echo || self.received >= self.sent;
+        if self.stdin_ended.is_some() && why == Reason::Finished && complete {
+            if self.open_line || self.prompted {
+                self.show("\n", cx);
+            }
+            self.show(self.options.goodbye, cx);
+            return cx.exit(Code::Ok as u8);
+        }
+        let why = match why {
+            Reason::Finished => "server closed the connection".into(),
+            other => other.to_string(),
+        };
+        self.fail(&Failure::new(Code::Connect, format!("Disconnected: {why}")), cx);
+    }
+    fn fail(&mut self, failure: &Failure, cx: &mut ClientCx<'_>) {
+        if self.open_line || std::mem::take(&mut self.prompted) {
+            self.show("\n", cx);
+        }
+        if let Some(tx) = self.stderr.and_then(|t| cx.tx(t)) {
+            tx.put(format!("{}\n", failure.text).as_bytes());
+        }
+        cx.exit(failure.code as u8);
+    }
+    fn interrupted(&mut self, cx: &mut ClientCx<'_>) {
+        let text = if self.prompted || self.open_line { "\nDisconnected.\n" } else { "Disconnected.\n" };
+        self.show(text, cx);
+        cx.exit(Code::Interrupted as u8);
+    }
+}
+
+impl App for LineClient {
+    type Job = Infallible;
+    type Msg = Infallible;
+
+    fn handle(&mut self, input: Input<'_, Infallible>, cx: &mut ClientCx<'_>) {
+        match self.dialer.handle(&input, cx) {
+            Some(Ok((conn, _))) => return self.connected(conn, cx),
+            Some(Err(failure)) => {
+                let text = format!("{}: {failure}", self.options.tool);
+                return self.fail(&Failure { text, ..failure }, cx);
+            }
+            None => {}
+        }
+        match input {
+            Input::Start(start) => self.start(start, cx),
+            Input::Bytes(t, chunk) if Some(t) == self.stdin => self.typed(chunk, cx),
+            Input::Bytes(_, chunk) => self.heard(&chunk, cx),
+            Input::Eof(t) if Some(t) == self.stdin => self.stdin_over(cx),
+            Input::Eof(t) => {
+                if let Some(tx) = cx.tx(t) {
+                    tx.finish();
+                }
+            }
+            Input::Writable(t) => {
+                let paused = if Some(t) == self.conn { self.stdin } else { self.conn };
+                if let Some(paused) = paused {
+                    cx.read(paused, true);
+                }
+            }
+            Input::Closed(t, why) if Some(t) == self.conn => self.disconnected(why, cx),
+            Input::Closed(t, _) if Some(t) == self.stdout => cx.exit(Code::Ok as u8),
+            Input::Signal(Signal::Interrupt | Signal::Terminate) => self.interrupted(cx),
+            Input::Deadline if self.stdin_ended.is_some_and(|d| d.at <= cx.now) => cx.exit(Code::Ok as u8),
+            _ => {}
+        }
+    }
+    fn deadline(&self) -> Option<Deadline> {
+        let linger = self.stdin_ended.filter(|_| self.options.linger.is_some());
+        Deadline::earliest(self.dialer.deadline(), linger)
+    }
+    fn work(job: Infallible) -> Infallible {
+        job
+    }
+}
+
+/// Text as the server sent it, with what could move the cursor escaped.
+struct Plain<'a>(&'a [u8]);
+
+impl core::fmt::Display for Plain<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        for part in self.0.split_inclusive(|b| matches!(b, b'"' | b'\\' | b'\t')) {
+            let plain = part.strip_suffix(b"\"").or(part.strip_suffix(b"\\")).or(part.strip_suffix(b"\t"));
+            match (plain, part.last()) {
+                (Some(head), Some(last)) => write!(f, "{}{}", Escaped(head), char::from(*last))?,
+                _ => Escaped(part).fmt(f)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn hex(bytes: &[u8], out: &mut String) {
+    use core::fmt::Write;
+    for row in bytes.chunks(16) {
+        for b in row {
+            let _ = write!(out, "{b:02x} "); // a String takes everything
+        }
+        let _ = writeln!(out, " \"{}\"", Escaped(row));
+    }
+}

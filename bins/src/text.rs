@@ -1,0 +1,128 @@
+//! Text for people: escapes, numbers with separators, clock times, sizes, durations.
+use core::fmt::{self, Write};
+use core::time::Duration;
+use proto_core::Wall;
+
+/// Shows what a peer sent: no control character reaches a terminal or a log raw.
+#[derive(Clone, Copy, Debug)]
+pub struct Escaped<'a>(pub &'a [u8]);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for part in self.0.utf8_chunks() {
+            for c in part.valid().chars() {
+                match c {
+                    '\n' => f.write_str("\\n")?,
+                    '\r' => f.write_str("\\r")?,
+                    '\t' => f.write_str("\\t")?,
+                    '"' => f.write_str("\\\"")?,
+                    '\\' => f.write_str("\\\\")?,
+                    c if c.is_ascii_control() => write!(f, "\\x{:02x}", u32::from(c))?,
+                    c if is_unsafe(c) => write!(f, "\\u{{{:x}}}", u32::from(c))?,
+                    c => f.write_char(c)?,
+                }
+            }
+            for b in part.invalid() {
+                write!(f, "\\x{b:02x}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Moves the cursor, hides or reorders text: C1 controls, bidirectional and zero-width characters.
+pub fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// `1234567` as `1,234,567`.
+#[derive(Clone, Copy, Debug)]
+pub struct Thousands(pub u64);
+
+impl fmt::Display for Thousands {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = self.0.to_string();
+        let mut out = String::new();
+        for (i, c) in digits.chars().enumerate() {
+            if i > 0 && (digits.len() - i) % 3 == 0 {
+                out.push(',');
+            }
+            out.push(c);
+        }
+        f.pad(&out)
+    }
+}
+
+/// `[HH:MM:SS]`, local time, or UTC.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    /// The time of day.
+    pub wall: Wall,
+    /// Without the offset of the local zone.
+    pub utc: bool,
+}
+
+impl fmt::Display for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let wall = if self.utc { Wall { utc_offset_s: 0, ..self.wall } } else { self.wall };
+        let (h, m, s) = wall.clock();
+        write!(f, "[{h:02}:{m:02}:{s:02}]")
+    }
+}
+
+/// Bytes per second or bytes, in decimal units: `45 MB`.
+pub fn bytes(n: f64) -> String {
+    let mut v = n;
+    let mut units = ["B", "kB", "MB", "GB", "TB"].into_iter();
+    let mut unit = units.next().unwrap_or_default();
+    for next in units {
+        if v < 999.5 {
+            break;
+        }
+        v /= 1000.0;
+        unit = next;
+    }
+    if v < 9.95 && unit != "B" { format!("{v:.1} {unit}") } else { format!("{v:.0} {unit}") }
+}
+
+/// A size as it was configured: `64 KiB`.
+pub fn size(n: usize) -> String {
+    match n {
+        n if n >= 1 << 20 && n % (1 << 20) == 0 => format!("{} MiB", n >> 20),
+        n if n >= 1 << 10 && n % (1 << 10) == 0 => format!("{} KiB", n >> 10),
+        n => format!("{n} B"),
+    }
+}
+
+/// A duration as people write it: `60 s`, `250 ms`.
+pub fn span(d: Duration) -> String {
+    match d.as_millis() {
+        ms if ms % 1000 == 0 => format!("{} s", ms / 1000),
+        ms if ms < 1000 => format!("{ms} ms"),
+        _ => format!("{:.1} s", d.as_secs_f64()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_raw_reaches_a_terminal() {
+        let nasty = b"ok\x1b[2J\r\n\xff\xe2\x80\xae\"\xc2\x9b\t\\";
+        assert_eq!(Escaped(nasty).to_string(), r#"ok\x1b[2J\r\n\xff\u{202e}\"\u{9b}\t\\"#);
+        assert_eq!(Escaped("größe ✓".as_bytes()).to_string(), "größe ✓");
+    }
+
+    #[test]
+    fn numbers_read_well() {
+        let texts = [0, 999, 1000, 1_234_567].map(|n| Thousands(n).to_string());
+        assert_eq!(texts, ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([45e6, 999.0, 1234.0, 0.0].map(bytes), ["45 MB", "999 B", "1.2 kB", "0 B"]);
+        assert_eq!([size(65536), size(4096), size(1 << 20), size(100)], ["64 KiB", "4 KiB", "1 MiB", "100 B"]);
+        assert_eq!(span(Duration::from_millis(250)), "250 ms");
+        assert_eq!(span(Duration::from_secs(60)), "60 s");
+    }
+}
