@@ -81,7 +81,7 @@ impl Chat {
         self.notice(&room, Some(t), &format!("* {old} is now known as {name}\n"));
     }
     fn who(&mut self, t: Token) {
-        let clock = |wall| Clock { wall, utc: self.utc };
+        let clock = |wall| Clock { wall, utc: self.utc }.to_string().trim_matches(['[', ']']).to_string();
         let row = |nick: &str, since, room: &str| format!("* {nick} since {} in {room}", clock(since));
         let rows: Vec<String> =
             self.nicks.values().filter_map(|t| self.members.get(*t)).map(|m| row(&m.nick, m.since, &m.room)).collect();

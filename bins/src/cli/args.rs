@@ -35,7 +35,7 @@ pub struct DriverArgs {
 #[derive(Args, Clone, Debug, Default)]
 pub struct ServerArgs {
     /// Port to listen on; 0 lets the system choose
-    #[arg(value_name = "PORT", value_parser = units::port)]
+    #[arg(value_name = "PORT", value_parser = units::port, allow_hyphen_values = true)]
     pub positional_port: Option<u16>,
     /// The same as PORT
     #[arg(short, long, value_name = "PORT", value_parser = units::port, conflicts_with = "positional_port")]
