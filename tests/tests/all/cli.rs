@@ -1,0 +1,108 @@
+//! Bad input: one line on standard error that says what is wrong, and the exit code of the table.
+use std::net::TcpListener;
+use tests::process::{Ended, Tool};
+
+fn run(name: &str, args: &[&str]) -> Ended {
+    let mut tool = Tool::start(name, args);
+    tool.end_input();
+    tool.wait()
+}
+
+fn refuses(name: &str, args: &[&str], code: i32, text: &str) {
+    let ended = run(name, args);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(code), format!("{name}: {text}\n").as_str()), "{args:?}");
+    assert_eq!(ended.stdout, "");
+}
+
+#[test]
+fn ports() {
+    for server in ["echo_server", "chat_server", "epoll_echo_server", "io_uring_echo_server"] {
+        for bad in ["99999", "-1", "9000x", "65536"] {
+            refuses(server, &[bad], 2, &format!("port '{bad}' is not in 0-65535"));
+        }
+        refuses(server, &[], 2, "missing PORT (see --help)");
+    }
+    for client in ["echo_client", "chat_client"] {
+        refuses(client, &["localhost", "99999"], 2, "port '99999' is not in 0-65535");
+    }
+}
+
+#[test]
+fn flags() {
+    refuses("echo_server", &["9000", "--drvier", "poll"], 2, "unknown argument '--drvier': did you mean '--driver'?");
+    let drivers = "auto, blocking, select, poll, epoll, io_uring, pool, async, sim";
+    refuses("echo_server", &["9000", "--driver", "x"], 2, &format!("--driver: no driver 'x'; there are {drivers}"));
+    let text = "--idle-timeout: '5x' is not a duration such as 500ms, 10s, 2m or 1h";
+    refuses("echo_server", &["9000", "--idle-timeout", "5x"], 2, text);
+    let text = "--threads: all clients of a chat must be on one loop";
+    refuses("chat_server", &["0", "--threads", "2"], 2, text);
+    for size in ["300", "0", "65536", "2"] {
+        let text = "--entries: ring size must be a power of two from 4 to 32768";
+        refuses("io_uring_echo_server", &["0", "--entries", size], 2, text);
+    }
+}
+
+#[test]
+fn a_busy_port_names_who_has_it() {
+    let taken = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let port = taken.local_addr().expect("bound").port().to_string();
+    let ended = run("echo_server", &[&port]);
+    assert_eq!(ended.code, Some(9));
+    let start = format!("echo_server: cannot listen on 127.0.0.1:{port}: address in use");
+    assert!(ended.stderr.starts_with(&start), "{}", ended.stderr);
+}
+
+#[test]
+fn nobody_there() {
+    let free = TcpListener::bind(("127.0.0.1", 0)).and_then(|l| l.local_addr()).expect("a port").port().to_string();
+    let text = format!("connect to localhost:{free}: connection refused (tried ::1, 127.0.0.1)");
+    refuses("echo_client", &["localhost", &free], 4, &text);
+    refuses("chat_client", &["127.0.0.1", &free], 4, &format!("connect to 127.0.0.1:{free}: connection refused (tried 127.0.0.1)"));
+    refuses("echo_client", &["/nowhere/at/all", "--unix"], 4, "connect to unix:/nowhere/at/all: no such file");
+}
+
+#[test]
+fn help_has_examples() {
+    for tool in ["echo_server", "echo_client", "chat_server", "chat_client", "epoll_echo_server", "io_uring_echo_server", "replay"] {
+        let ended = run(tool, &["--help"]);
+        assert_eq!(ended.code, Some(0));
+        assert!(ended.stdout.contains("Examples:") && ended.stdout.contains(&format!("  {tool} ")), "{tool}");
+    }
+}
+
+#[test]
+fn a_second_interrupt_stops_at_once() {
+    let mut server = Tool::start("echo_server", &["0", "-q", "--max-conns", "10", "--driver", "poll"]);
+    let port = server.port();
+    let client = std::net::TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    server.signal(rustix::process::Signal::INT);
+    // The first stops accepting; the client, which does not close, is waited for.
+    tests::process::until("accepting has stopped", || std::net::TcpStream::connect(("127.0.0.1", port)).is_err());
+    server.signal(rustix::process::Signal::INT);
+    assert_eq!(server.wait().code, Some(0));
+    drop(client);
+}
+
+#[test]
+fn a_closed_standard_output_does_not_stop_a_server() {
+    use std::io::{Read, Write};
+    let mut command = std::process::Command::new(tests::process::tool("echo_server"));
+    command.args(["0", "--listen", "127.0.0.1:0", "--driver", "poll"]);
+    let mut child = command.stdout(std::process::Stdio::piped()).spawn().expect("starts");
+    let mut banner = Vec::new();
+    let mut stdout = child.stdout.take().expect("stdout");
+    while !banner.ends_with(b"\n") {
+        let mut b = [0];
+        stdout.read_exact(&mut b).expect("a banner");
+        banner.push(b[0]);
+    }
+    drop(stdout);
+    let port: String = String::from_utf8_lossy(&banner).chars().filter(char::is_ascii_digit).collect();
+    for _ in 0..3 {
+        let mut s = std::net::TcpStream::connect(("127.0.0.1", port.parse::<u16>().expect("port"))).expect("it lives");
+        let mut back = [0; 5];
+        s.write_all(b"hello").and_then(|()| s.read_exact(&mut back)).expect("it echoes");
+        assert_eq!(&back, b"hello");
+    }
+    child.kill().and_then(|()| child.wait()).expect("it ran");
+}

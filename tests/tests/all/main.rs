@@ -1,0 +1,6 @@
+//! One integration test binary: what crosses crates.
+mod cli;
+mod clients;
+mod faults;
+mod scenarios;
+mod tidy;
