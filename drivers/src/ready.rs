@@ -82,7 +82,7 @@ struct Io {
     armed: (bool, bool),
 }
 
-/// A loop over readiness.
+/// A loop over readiness. The poller is dropped before the sockets it watches: the order of the fields matters.
 pub struct Ready<A: App, P> {
     pub host: Host<A>,
     pub poller: P,
