@@ -167,6 +167,8 @@ pub struct Host<A: App> {
     disk: Disk<Sender<A::Msg>>,
     outputs: [stdio::Output; 2],
     input: Option<stdio::Input>,
+    /// Kept for its end: the signals are watched as long as the host lives.
+    signals: Option<signals::Watch>,
     lingers: BTreeMap<Token, Linger>,
     pauses: BTreeMap<Token, Instant>,
     recorder: Option<Recorder>,
@@ -194,7 +196,7 @@ impl<A: App + 'static> Host<A> {
         let mut host = Host::build(app, table, start, config, place, Clock::Real)?;
         let me = host.bell();
         if first {
-            signals::watch(me.clone()).map_err(Error::system("watch signals"))?;
+            host.signals = Some(signals::watch(me.clone()).map_err(Error::system("watch signals"))?);
         }
         host.input = host.start.stdin.map(|t| stdio::Input::start(t, me));
         Ok(host)
@@ -244,6 +246,7 @@ impl<A: App + 'static> Host<A> {
             disk: Disk::new(me),
             outputs: [stdio::Output::stdout(start.stdout), stdio::Output::stderr(start.stderr)],
             input: None,
+            signals: None,
             lingers: BTreeMap::new(),
             pauses: BTreeMap::new(),
             recorder,
@@ -584,6 +587,7 @@ impl<A: App + 'static> Host<A> {
     /// Accepting failed for want of a resource: it stops for 100 ms, so that it does not spin.
     pub fn accept_failed(&mut self, listener: Token, why: Reason) {
         self.counters.accept_errors += 1;
+        self.now = self.now.max(self.clock.now()); // the last input may be long ago: a pause from then is over
         self.pauses.insert(listener, self.now.after(ACCEPT_PAUSE));
         self.deliver(Input::Trouble(Trouble::AcceptPaused { listener, why }));
     }

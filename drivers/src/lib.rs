@@ -5,6 +5,7 @@
 //! readiness drivers), `sock` (addresses and options), `disk`, `stdio`, `signals`, `mail` (what other threads have to
 //! say). A driver supplies waiting, receiving, sending, accepting and connecting.
 
+mod blocking;
 mod clock;
 mod config;
 mod disk;
@@ -20,10 +21,14 @@ mod select;
 mod signals;
 mod sock;
 mod stdio;
+#[cfg(not(loom))] // tokio itself means something else by that word
+mod tokio_loop;
 mod workers;
 
 pub use config::{Config, Error, Kind};
 pub use host::{Due, Facts, Host, Mail, NetOp, Place};
 pub use listen::Bound;
 pub use run::{available, choose, run};
+#[cfg(not(loom))]
+pub use tokio_loop::serve;
 pub use workers::in_job;

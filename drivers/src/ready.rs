@@ -82,7 +82,7 @@ struct Io {
     armed: (bool, bool),
 }
 
-/// A loop over readiness.
+/// A loop over readiness. The poller is dropped before the sockets it watches: the order of the fields matters.
 pub struct Ready<A: App, P> {
     pub host: Host<A>,
     pub poller: P,
@@ -558,12 +558,14 @@ impl<A: App + 'static, P: Poller> Ready<A, P> {
     }
 }
 
+/// Sends what is at the front of an output without waiting, be the socket blocking or not.
 #[inline]
-fn send_chunks(fd: &OwnedFd, tx: &Tx) -> rustix::io::Result<usize> {
+pub fn send_chunks(fd: &OwnedFd, tx: &Tx) -> rustix::io::Result<usize> {
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
     let mut chunks = tx.chunks();
     match (chunks.next(), chunks.next()) {
         (None, _) => Ok(0),
-        (Some(b), None) => send(fd, b, SendFlags::NOSIGNAL),
+        (Some(b), None) => send(fd, b, flags),
         (Some(a), Some(b)) => {
             let mut slices = [IoSlice::new(&[]); SEGMENTS];
             let mut n = 0;
@@ -571,7 +573,7 @@ fn send_chunks(fd: &OwnedFd, tx: &Tx) -> rustix::io::Result<usize> {
                 *s = IoSlice::new(b);
                 n += 1;
             }
-            sendmsg(fd, slices.get(..n).unwrap_or_default(), &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL)
+            sendmsg(fd, slices.get(..n).unwrap_or_default(), &mut SendAncillaryBuffer::default(), flags)
         }
     }
 }

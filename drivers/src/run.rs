@@ -1,7 +1,9 @@
 //! Chooses a driver and runs an app on it, once or on several threads.
 use crate::host::{Facts, Host, Place, mailbox};
 use crate::listen::Bound;
-use crate::{Config, Error, Kind, epoll, poll, select};
+#[cfg(not(loom))]
+use crate::tokio_loop;
+use crate::{Config, Error, Kind, blocking, epoll, poll, select};
 use proto_core::{App, Shard};
 
 /// Whether this kernel and build allow a driver, and if not, why.
@@ -63,6 +65,9 @@ fn run_one<A: App + 'static>(
     let at: Vec<_> = listeners.iter().map(|b| (b.part, b.at.clone())).collect();
     let host = |facts: Facts| Host::new(app, &at, config, facts, place);
     match kind {
+        #[cfg(not(loom))]
+        Kind::Async => tokio_loop::run(host(tokio_loop::facts())?, listeners),
+        Kind::Blocking => blocking::run(host(blocking::facts())?, listeners),
         Kind::Select => select::run(host(select::facts())?, listeners),
         Kind::Poll => poll::run(host(poll::facts())?, listeners),
         Kind::Pool => epoll::run(host(Facts { name: "pool", ..epoll::facts() })?, listeners),

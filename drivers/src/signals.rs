@@ -2,12 +2,29 @@
 use crate::host::{Mail, Post};
 use proto_core::Signal;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGWINCH};
-use signal_hook::iterator::Signals;
+use signal_hook::iterator::{Handle, Signals};
+use std::thread::JoinHandle;
+
+/// The thread that waits for signals; it ends when this is dropped, so that a loop leaves nothing behind.
+pub struct Watch {
+    handle: Handle,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.handle.close();
+        if let Some(t) = self.thread.take() {
+            let _ = t.join(); // it only sends mail: it does not panic
+        }
+    }
+}
 
 /// Sends every signal that programs care about to one loop.
-pub fn watch<P: Post>(post: P) -> std::io::Result<()> {
+pub fn watch<P: Post>(post: P) -> std::io::Result<Watch> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGWINCH])?;
-    std::thread::spawn(move || {
+    let handle = signals.handle();
+    let thread = std::thread::spawn(move || {
         for s in signals.forever() {
             let signal = match s {
                 SIGINT => Signal::Interrupt,
@@ -22,7 +39,7 @@ pub fn watch<P: Post>(post: P) -> std::io::Result<()> {
             post.post(Mail::Signal(signal));
         }
     });
-    Ok(())
+    Ok(Watch { handle, thread: Some(thread) })
 }
 
 /// Columns and rows of the terminal, zero if there is none.
