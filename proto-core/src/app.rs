@@ -134,8 +134,8 @@ impl<'a, J, M> Cx<'a, J, M> {
     pub(crate) fn wire(&mut self, t: Token) -> Option<&mut Tx> {
         self.table.out(t, true)
     }
-    pub(crate) fn claim(&mut self, t: Token) {
-        self.table.claim(t);
+    pub(crate) fn claim(&mut self, t: Token, on: bool) {
+        self.table.claim(t, on);
     }
     /// Bytes queued for `t`, without marking it for a flush.
     pub fn queued(&self, t: Token) -> usize {

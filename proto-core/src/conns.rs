@@ -41,7 +41,7 @@ impl<M: Machine> Conns<M> {
     }
     /// Puts a machine, and layers from the wire upwards, on a token; from now on only this writes to it.
     pub fn insert<J, X>(&mut self, t: Token, machine: M, layers: Vec<Box<dyn Layer>>, cx: &mut Cx<'_, J, X>) {
-        cx.claim(t);
+        cx.claim(t, true);
         let mut conn = Conn::new(machine, layers);
         let now = cx.now;
         if let Some(wire) = cx.wire(t) {
@@ -54,6 +54,13 @@ impl<M: Machine> Conns<M> {
     pub fn remove(&mut self, t: Token) -> Option<Conn<M>> {
         self.timers.disarm(t);
         self.slots.remove(t)
+    }
+    /// Gives a connection without layers back to the app, which writes to it itself from now on: what a protocol does that
+    /// has become a plain stream. The unread tail is [`Conn::take_tail`].
+    pub fn release<J, X>(&mut self, t: Token, cx: &mut Cx<'_, J, X>) -> Option<Conn<M>> {
+        debug_assert!(self.slots.get(t).is_none_or(|c| !c.is_layered()), "a layered connection stays a Conn");
+        cx.claim(t, false);
+        self.remove(t)
     }
     /// A connection, marked to be settled.
     pub fn get(&mut self, t: Token) -> Option<&mut Conn<M>> {

@@ -148,9 +148,9 @@ impl Table {
         s.tx.prime(pool);
         Some(&mut s.tx)
     }
-    pub(crate) fn claim(&mut self, t: Token) {
+    pub(crate) fn claim(&mut self, t: Token, on: bool) {
         if let Some(s) = self.slot_mut(t) {
-            s.claimed = true;
+            s.claimed = on;
         }
     }
     /// What has passed over the token.
@@ -243,7 +243,7 @@ mod tests {
     fn a_claimed_token_is_not_written_directly() {
         let mut t = Table::new(64, 64);
         let a = t.open(0);
-        t.claim(a);
+        t.claim(a, true);
         t.out(a, false);
     }
 }
