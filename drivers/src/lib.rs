@@ -18,6 +18,7 @@ pub mod record;
 mod run;
 mod select;
 mod signals;
+pub mod sim;
 mod sock;
 mod stdio;
 mod workers;
