@@ -48,7 +48,7 @@ pub enum Ended {
 enum Event {
     Syn { end: u64, tries: u8 },
     Established { end: u64 },
-    Arrive { end: u64, packet: Packet, tries: u8 },
+    Arrive { end: u64, packet: Packet, left: Instant, tries: u8 },
     Ack { end: u64, n: usize },
     Rst { end: u64, why: Reason },
     Datagram { node: NodeId, to: SocketAddr, from: SocketAddr, sender: (NodeId, Token), data: Vec<u8> },
@@ -167,7 +167,7 @@ impl World {
                 let e = self.ends.get(&end).filter(|e| !e.dead)?;
                 Some((e.node, Notice::Connected(e.token?)))
             }
-            Event::Arrive { end, packet, tries } => self.arrive(end, packet, tries),
+            Event::Arrive { end, packet, left, tries } => self.arrive(end, packet, left, tries),
             Event::Ack { end, n } => self.ack(end, n),
             Event::Rst { end, why } => self.rst(end, why),
             Event::Datagram { node, to, from, sender, data } => self.datagram(node, to, from, sender, data),

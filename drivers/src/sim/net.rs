@@ -34,8 +34,8 @@ pub struct End {
     busy_until: Instant,
     /// Nobody holds it any more.
     pub dead: bool,
-    /// It went without a word: its machine lost power.
-    silent: bool,
+    /// It went without a word: its machine lost power then.
+    silent: Option<Instant>,
 }
 
 /// What travels.
@@ -65,6 +65,8 @@ pub struct Datagrams {
     pub inbox: VecDeque<(SocketAddr, Vec<u8>)>,
 }
 
+/// Bytes in a packet.
+const SEGMENT: usize = 1460;
 /// A retransmission comes this much later.
 const RETRANSMIT: Duration = Duration::from_millis(200);
 /// Tries to connect to a full listener, and to reach a machine without power: 1, 2, 4 ... seconds apart.
@@ -125,7 +127,7 @@ impl World {
         let Some(peer) = self.ends.get_mut(&(from ^ 1)) else { return };
         let at = leaves.after(way + extra).max(peer.last_arrival);
         peer.last_arrival = at;
-        self.at(at, Event::Arrive { end: from ^ 1, packet, tries: 0 });
+        self.at(at, Event::Arrive { end: from ^ 1, packet, left: leaves, tries: 0 });
     }
 
     /// Binds a listener; port 0 picks one.
@@ -243,9 +245,10 @@ impl World {
         }
     }
 
-    /// Bytes that an end may write now.
+    /// Bytes that an end may write at once now: with a bandwidth, packets leave one by one.
     pub fn room(&self, id: u64) -> usize {
-        self.ends.get(&id).map_or(0, |e| self.window.saturating_sub(e.unacked))
+        let most = if self.plan.bw.is_some() { SEGMENT } else { usize::MAX };
+        self.ends.get(&id).map_or(0, |e| self.window.saturating_sub(e.unacked)).min(most)
     }
     /// Sends bytes, at most [`World::room`].
     pub fn send(&mut self, id: u64, bytes: Vec<u8>) {
@@ -300,10 +303,13 @@ impl World {
         Some((e.node, Notice::Room(e.token?)))
     }
     /// A packet has arrived.
-    pub fn arrive(&mut self, id: u64, packet: Packet, tries: u8) -> Option<(NodeId, Notice)> {
+    pub fn arrive(&mut self, id: u64, packet: Packet, left: Instant, tries: u8) -> Option<(NodeId, Notice)> {
+        if self.ends.get(&(id ^ 1)).and_then(|e| e.silent).is_some_and(|gone| gone < left) {
+            return None; // it was still with the machine that lost power
+        }
         let e = self.ends.get_mut(&id)?;
         if e.dead {
-            let (node, silent) = (e.node, e.silent);
+            let (node, silent) = (e.node, e.silent.is_some());
             self.arrive_dead(id, packet, tries, silent && !self.is_up(node));
             return None;
         }
@@ -315,7 +321,8 @@ impl World {
     }
     fn arrive_dead(&mut self, id: u64, packet: Packet, tries: u8, dark: bool) {
         if dark && tries < TRIES {
-            return self.after(Duration::from_secs(1 << tries), Event::Arrive { end: id, packet, tries: tries + 1 });
+            let (wait, left) = (Duration::from_secs(1 << tries), self.now);
+            return self.after(wait, Event::Arrive { end: id, packet, left, tries: tries + 1 });
         }
         if matches!(packet, Packet::Fin) && !dark {
             return self.forget(id); // both are through
@@ -335,6 +342,9 @@ impl World {
     /// The network resets a connection on both sides.
     pub fn cut(&mut self, id: u64) {
         for end in [id, id ^ 1] {
+            if let Some(e) = self.ends.get_mut(&end) {
+                e.swallow = true; // nothing gets past what was lost
+            }
             let way = self.net.time(self.plan.delay).max(Duration::from_nanos(1));
             self.after(way, Event::Rst { end, why: Reason::Reset });
         }
@@ -371,8 +381,9 @@ impl World {
     }
     /// A machine has lost its power: nothing of it answers any more.
     pub fn vanish(&mut self, node: NodeId) {
+        let now = self.now;
         for e in self.ends.values_mut().filter(|e| e.node == node) {
-            (e.dead, e.silent) = (true, true);
+            (e.dead, e.silent) = (true, Some(now));
         }
         self.listeners.retain(|l| l.node != node);
         self.datagrams.retain(|d| d.node != node);
@@ -478,6 +489,6 @@ fn end(node: NodeId, token: Option<Token>, local: Addr, remote: Addr) -> End {
         last_arrival: Instant::default(),
         busy_until: Instant::default(),
         dead: false,
-        silent: false,
+        silent: None,
     }
 }
