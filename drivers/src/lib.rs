@@ -15,6 +15,7 @@ pub mod mail;
 mod poll;
 mod ready;
 pub mod record;
+pub mod replay;
 mod run;
 mod select;
 mod signals;

@@ -98,7 +98,8 @@ fn what_comes_back_is_what_was_sent() {
 #[test]
 fn without_resets_everything_comes_back() {
     check_seeds("without_resets_everything_comes_back", 0..200, |seed| {
-        let mut run = echo(seed, plan("delay=20ms±19ms,loss=5%,split=9,short=20%,again=20%,bw=1MB,stall=1%:1s"), Bug::None);
+        let mut run =
+            echo(seed, plan("delay=20ms±19ms,loss=5%,split=9,short=20%,again=20%,bw=1MB,stall=1%:1s"), Bug::None);
         run.check()?;
         match run.sim.exit(run.client) {
             Some(0) => Ok(()),

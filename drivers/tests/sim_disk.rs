@@ -50,7 +50,10 @@ impl Log {
         match (id.key(), answer) {
             (OPEN, Answer::Opened { file, .. }) => {
                 self.file = Some(file);
-                cx.ask(OpId::new(0, DIR), Ask::Open { dir: None, path: ".".into(), how: How { dir: true, ..How::default() } });
+                cx.ask(
+                    OpId::new(0, DIR),
+                    Ask::Open { dir: None, path: ".".into(), how: How { dir: true, ..How::default() } },
+                );
             }
             (DIR, Answer::Opened { file, .. }) => cx.ask(OpId::new(0, DIR_SYNC), Ask::Sync { file, data_only: false }),
             (DIR_SYNC, _) => {

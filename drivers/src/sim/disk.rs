@@ -427,9 +427,9 @@ mod tests {
         assert_eq!(d.open(www, "/secret", beneath, 0), Err(Reason::Escapes));
         assert!(d.open(www, "../secret", How { beneath: false, ..beneath }, 0).is_ok());
         assert_eq!(d.open(www, "a/none", beneath, 0), Err(Reason::NotFound));
-        assert_eq!(d.list(ROOT).unwrap().iter().map(|e| (&*e.name, e.dir)).collect::<Vec<_>>(), [
-            ("secret", false),
-            ("www", true)
-        ]);
+        assert_eq!(
+            d.list(ROOT).unwrap().iter().map(|e| (&*e.name, e.dir)).collect::<Vec<_>>(),
+            [("secret", false), ("www", true)]
+        );
     }
 }

@@ -59,7 +59,9 @@ impl Files {
     pub fn ask(&mut self, id: OpId, ask: Ask, w: &mut World) -> Option<Done> {
         if let Ask::CloseFile(file) = ask {
             let open = self.open.get_mut(&file).filter(|o| !o.closed);
-            return Some(open.map(|o| (o.closed, o.lock) = (true, false)).map(|()| Answer::Done).ok_or(Reason::NotFound));
+            return Some(
+                open.map(|o| (o.closed, o.lock) = (true, false)).map(|()| Answer::Done).ok_or(Reason::NotFound),
+            );
         }
         if let Some(file) = ordered(&ask) {
             let Some(open) = self.open.get_mut(&file).filter(|o| !o.closed) else { return Some(Err(Reason::NotFound)) };
@@ -161,9 +163,7 @@ impl Files {
         let done = |()| Answer::Done;
         match ask {
             Ask::Open { .. } => self.open(ask, disk, now),
-            Ask::Read { file, offset, len } => {
-                disk.read(self.inode(*file)?, *offset, *len as usize).map(Answer::Read)
-            }
+            Ask::Read { file, offset, len } => disk.read(self.inode(*file)?, *offset, *len as usize).map(Answer::Read),
             Ask::Truncate { .. } | Ask::Sync { .. } if failed => {
                 if let Ask::Sync { file, .. } = ask {
                     disk.sync_failed(self.inode(*file)?, io);
@@ -177,7 +177,9 @@ impl Files {
             Ask::Rename { dir, from, to } => disk.rename(self.start_of(dir)?, from, to).map(done),
             Ask::Remove { dir, path } => disk.remove(self.start_of(dir)?, path).map(done),
             Ask::MakeDir { dir, path } => disk.make_dir(self.start_of(dir)?, path, now).map(done),
-            Ask::Write { .. } | Ask::CloseFile(_) | Ask::Resolve { .. } | Ask::SocketInfo(_) => Err(Reason::Unsupported),
+            Ask::Write { .. } | Ask::CloseFile(_) | Ask::Resolve { .. } | Ask::SocketInfo(_) => {
+                Err(Reason::Unsupported)
+            }
         }
     }
     fn open(&mut self, ask: &Ask, disk: &mut Disk, now: i64) -> Done {

@@ -46,12 +46,34 @@ pub enum Ended {
 
 #[derive(Debug)]
 enum Event {
-    Syn { end: u64, tries: u8 },
-    Established { end: u64 },
-    Arrive { end: u64, packet: Packet, left: Instant, tries: u8 },
-    Ack { end: u64, n: usize },
-    Rst { end: u64, why: Reason },
-    Datagram { node: NodeId, to: SocketAddr, from: SocketAddr, sender: (NodeId, Token), data: Vec<u8> },
+    Syn {
+        end: u64,
+        tries: u8,
+    },
+    Established {
+        end: u64,
+    },
+    Arrive {
+        end: u64,
+        packet: Packet,
+        left: Instant,
+        tries: u8,
+    },
+    Ack {
+        end: u64,
+        n: usize,
+    },
+    Rst {
+        end: u64,
+        why: Reason,
+    },
+    Datagram {
+        node: NodeId,
+        to: SocketAddr,
+        from: SocketAddr,
+        sender: (NodeId, Token),
+        data: Vec<u8>,
+    },
     /// Of one node, in one of its lives.
     Local(NodeId, u32, Local),
 }
@@ -434,7 +456,9 @@ pub fn run(plan: Plan, limit: Duration, build: impl FnOnce(&mut Sim) -> Result<N
     sim.end_recordings();
     match (sim.exit(tool), ended) {
         (Some(code), _) => Ok(code),
-        (None, Ended::Idle) => Err(Error::Unavailable("the simulation stands still: nothing can happen any more".into())),
+        (None, Ended::Idle) => {
+            Err(Error::Unavailable("the simulation stands still: nothing can happen any more".into()))
+        }
         (None, Ended::Limit) => Err(Error::Unavailable(format!("the simulation was not over after {limit:?}"))),
         (None, Ended::Reached) => Err(Error::Unavailable("the simulated power failed".into())),
     }

@@ -108,7 +108,8 @@ impl World {
     }
     /// Time on the way from one node to another; partitions hold it up.
     fn way(&mut self, from: NodeId, to: NodeId) -> Duration {
-        let delay = if from == to { Duration::from_micros(1 + self.net.below(9)) } else { self.net.time(self.plan.delay) };
+        let delay =
+            if from == to { Duration::from_micros(1 + self.net.below(9)) } else { self.net.time(self.plan.delay) };
         let delay = delay.max(Duration::from_nanos(1));
         match self.partition_end(from, to) {
             Some(end) => end.since(self.now) + delay,

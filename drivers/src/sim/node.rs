@@ -1,5 +1,6 @@
 //! One machine of a simulation: a host, its sockets, and the order in which the contract wants things done.
 use super::files::Files;
+use super::rng::hash;
 use super::script::NodeConfig;
 use super::{Local, NodeId, Notice, TURN, World};
 use crate::host::{CHUNK, Due, Facts, Host};
@@ -61,6 +62,12 @@ enum News<M> {
 struct Job<J> {
     job: J,
     begins: Instant,
+}
+
+/// Bytes as a trace shows them.
+fn digest(b: &[u8]) -> String {
+    let head = b.get(..16).unwrap_or(b).escape_ascii();
+    format!("{} bytes, hash {:08x}: \"{head}\"", b.len(), hash(b) as u32)
 }
 
 pub struct Node<A: App> {
@@ -142,7 +149,12 @@ impl<A: App + 'static> Node<A> {
             return;
         }
         self.host.set_now(w.now);
-        w.trace.add(format!("{} n{} > {:?}", w.now.as_nanos(), self.id.0, told(&input)));
+        let what = match &input {
+            Input::Bytes(t, chunk) => format!("Bytes({t:?}, {})", digest(chunk)),
+            Input::Datagram { socket, from, data } => format!("Datagram({socket:?}, from {from}, {})", digest(data)),
+            input => format!("{:?}", told(input)),
+        };
+        w.trace.add(format!("{} n{} > {what}", w.now.as_nanos(), self.id.0));
         self.host.deliver(input);
     }
     fn ops(&mut self, w: &mut World) {

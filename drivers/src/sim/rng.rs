@@ -51,6 +51,17 @@ impl Rng {
     }
 }
 
+const FNV: u64 = 0xcbf2_9ce4_8422_2325;
+
+fn fnv(hash: u64, b: u8) -> u64 {
+    (hash ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
+}
+
+/// FNV-1a: tells bytes apart that nobody chose to collide.
+pub fn hash(b: &[u8]) -> u64 {
+    b.iter().copied().fold(FNV, fnv)
+}
+
 /// A hash over everything that happened, and its last lines.
 #[derive(Debug)]
 pub struct Trace {
@@ -65,16 +76,14 @@ const WIDTH: usize = 160;
 
 impl Default for Trace {
     fn default() -> Self {
-        Trace { hash: 0xcbf2_9ce4_8422_2325, tail: VecDeque::with_capacity(TAIL) }
+        Trace { hash: FNV, tail: VecDeque::with_capacity(TAIL) }
     }
 }
 
 impl Trace {
     /// Adds one event.
     pub fn add(&mut self, line: String) {
-        for b in line.as_bytes() {
-            self.hash = (self.hash ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3);
-        }
+        self.hash = line.bytes().fold(self.hash, fnv);
         if self.tail.len() == TAIL {
             self.tail.pop_front();
         }

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test uses some of them")]
 use core::convert::Infallible;
 use proto_core::{Addr, App, Cx, Input, Token};
+use rand_core::RngCore;
 
 pub type Cxi<'a> = Cx<'a, Infallible, Infallible>;
 
@@ -25,17 +26,21 @@ pub struct Echo {
     pub everyone: bool,
     conns: Vec<Token>,
     inputs: usize,
+    nosy: Option<Token>,
 }
 
 impl Echo {
     pub fn new(bug: Bug) -> Self {
-        Echo { bug, everyone: false, conns: Vec::new(), inputs: 0 }
+        Echo { bug, everyone: false, conns: Vec::new(), inputs: 0, nosy: None }
     }
     pub fn broadcast(bug: Bug) -> Self {
         Echo { everyone: true, ..Echo::new(bug) }
     }
     fn bytes(&mut self, t: Token, b: &mut [u8], cx: &mut Cxi<'_>) {
         self.inputs += 1;
+        if b.ends_with(b"QUIT") {
+            cx.exit(0);
+        }
         match self.bug {
             Bug::FlipsAt(n) if self.inputs >= n => b.iter_mut().for_each(|b| *b ^= 1),
             _ => {}
@@ -62,11 +67,20 @@ impl App for Echo {
         match input {
             Input::Start(start) => {
                 let port = start.port().unwrap_or_default();
+                self.nosy = self.everyone.then_some(start.stdout);
                 if let Some(tx) = cx.tx(start.stdout) {
                     tx.put(format!("port {port}\n").as_bytes());
                 }
             }
-            Input::Accepted { conn, .. } => self.conns.push(conn),
+            Input::Accepted { conn, .. } => {
+                self.conns.push(conn);
+                // What an app may look at besides its inputs has to come again.
+                let seen = (cx.counters().accepted, cx.counters().inputs, cx.wall().unix_ns, cx.stat(conn));
+                let luck = cx.rng().next_u64();
+                if let Some(tx) = self.nosy.and_then(|t| cx.tx(t)) {
+                    tx.put(format!("{seen:?} {luck}\n").as_bytes());
+                }
+            }
             Input::Bytes(t, mut chunk) => self.bytes(t, &mut chunk, cx),
             Input::Writable(_) if self.everyone => self.conns.clone().into_iter().for_each(|t| cx.read(t, true)),
             Input::Writable(t) => cx.read(t, true),
