@@ -192,7 +192,9 @@ impl<A: App + 'static> Node<A> {
             } else if let Some(t) = self.later.pop_first() {
                 self.serve(t, w);
             } else if self.host.has_local_mail() && self.exit.is_none() {
+                self.host.set_now(w.now);
                 for mail in self.host.mail(false) {
+                    w.trace.add(format!("{} n{} > trouble in the driver", w.now.as_nanos(), self.id.0));
                     self.host.open_mail(mail);
                     self.ops(w);
                 }
@@ -295,6 +297,7 @@ impl<A: App + 'static> Node<A> {
     fn accept(&mut self, l: Token, w: &mut World) {
         while self.exit.is_none() && self.host.is_accepting(l) {
             if self.ios.len() >= self.capacity {
+                w.trace.add(format!("{} n{} > accepting on {l:?} pauses", w.now.as_nanos(), self.id.0));
                 self.host.set_now(w.now);
                 self.host.accept_failed(l, Reason::Descriptors);
                 return self.ops(w);
