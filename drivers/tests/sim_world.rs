@@ -1,4 +1,5 @@
 //! Everything else that a simulated world does: jobs, files, datagrams, standard input, signals, names, lingering.
+#![allow(clippy::unwrap_used, reason = "the shell's commands are written in this file")]
 use drivers::Config;
 use drivers::record::{self, Entry};
 use drivers::replay::{Outcome, replay};

@@ -78,8 +78,8 @@ const NO_ROUTE: Duration = Duration::from_secs(3);
 
 /// The address of a node: 10.0.0.1 is the first.
 pub fn ip_of(node: NodeId) -> IpAddr {
-    let [_, b, c] = [0, (node.0 + 1) / 256, (node.0 + 1) % 256];
-    IpAddr::V4(Ipv4Addr::new(10, 0, b as u8, c as u8))
+    let n = node.0 + 1;
+    IpAddr::V4(Ipv4Addr::new(10, (n >> 16) as u8, (n >> 8) as u8, n as u8))
 }
 
 fn is_own(ip: IpAddr) -> bool {
@@ -121,7 +121,7 @@ impl World {
         self.partitions.iter().filter(hit).map(|p| p.2).filter(|end| *end > self.now).max()
     }
     /// Packets to the other end, after whatever was sent to it before.
-    fn to_end(&mut self, from: u64, packet: Packet, extra: Duration) {
+    fn dispatch(&mut self, from: u64, packet: Packet, extra: Duration) {
         let (Some(me), Some(peer)) = (self.ends.get(&from), self.ends.get(&(from ^ 1))) else { return };
         let (a, b, leaves) = (me.node, peer.node, me.busy_until.max(self.now));
         let way = self.way(a, b);
@@ -275,9 +275,9 @@ impl World {
         if self.net.happens(self.plan.stall.0) {
             extra += self.plan.stall.1;
         }
-        self.to_end(id, Packet::Bytes(bytes), extra);
+        self.dispatch(id, Packet::Bytes(bytes), extra);
         if self.net.happens(self.plan.halfclose) {
-            self.to_end(id, Packet::Fin, Duration::ZERO);
+            self.dispatch(id, Packet::Fin, Duration::ZERO);
             if let Some(e) = self.ends.get_mut(&id) {
                 e.swallow = true;
             }
@@ -287,7 +287,7 @@ impl World {
     pub fn fin(&mut self, id: u64) {
         let Some(e) = self.ends.get_mut(&id) else { return };
         if !std::mem::replace(&mut e.fin_out, true) && !e.swallow {
-            self.to_end(id, Packet::Fin, Duration::ZERO);
+            self.dispatch(id, Packet::Fin, Duration::ZERO);
         }
     }
     /// The program has read `n` bytes: the writer hears of it.

@@ -24,7 +24,7 @@ impl Rng {
     }
     /// A number below `n`; zero if there is none.
     pub fn below(&mut self, n: u64) -> u64 {
-        (u128::from(self.next()) * u128::from(n) >> 64) as u64
+        ((u128::from(self.next()) * u128::from(n)) >> 64) as u64
     }
     /// A number from 1 to `n`; `n` must not be zero.
     pub fn upto(&mut self, n: usize) -> usize {
