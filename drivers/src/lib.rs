@@ -16,9 +16,11 @@ pub mod mail;
 mod poll;
 mod ready;
 pub mod record;
+pub mod replay;
 mod run;
 mod select;
 mod signals;
+pub mod sim;
 mod sock;
 mod stdio;
 #[cfg(not(loom))] // tokio itself means something else by that word
