@@ -611,15 +611,17 @@ impl<A: App + 'static> Host<A> {
             return None;
         }
         let now = self.clock.now();
-        for (&t, l) in &mut self.lingers {
-            if l.at > now {
-                continue;
-            }
+        let mut cut = None;
+        for (&t, l) in self.lingers.iter_mut().filter(|(_, l)| l.at <= now) {
             let sent = self.table.stat(t).sent;
-            if sent != l.sent {
-                (l.sent, l.at) = (sent, now.after(l.span)); // there was progress
-                continue;
+            if sent == l.sent {
+                cut = Some(t);
+                break;
             }
+            (l.sent, l.at) = (sent, now.after(l.span)); // there was progress
+        }
+        if let Some(t) = cut {
+            self.lingers.remove(&t); // told once, although the token's end may take a driver a while
             return Some(Due::Cut(t));
         }
         let t = self.pauses.iter().find(|(_, at)| **at <= now).map(|(t, _)| *t)?;
