@@ -22,7 +22,8 @@ fn server() -> ChatServer {
 }
 
 fn client() -> LineClient {
-    let target = Target { host: "server".into(), port: Some(9000), family: Family::Any, timeout: Duration::from_secs(10) };
+    let target =
+        Target { host: "server".into(), port: Some(9000), family: Family::Any, timeout: Duration::from_secs(10) };
     let options = ClientOptions {
         tool: "chat_client",
         greeting: String::new(),
@@ -97,16 +98,15 @@ fn chat<A: App + 'static>(seed: u64, server: impl FnOnce() -> A) -> Result<u64, 
 /// Lines that a client heard, as (sender, number).
 fn heard(sim: &Sim, c: NodeId) -> Result<Vec<(usize, usize)>, String> {
     let text = String::from_utf8_lossy(sim.stdout(c)).into_owned();
-    let mut lines = Vec::new();
-    for line in text.lines().filter(|l| l.starts_with('<')) {
-        let parse = || {
-            let (nick, rest) = line.strip_prefix("<u")?.split_once("> ")?;
-            let (k, x) = rest.split_once(' ')?;
-            x.bytes().all(|b| b == b'x').then_some((nick.parse().ok()?, k.parse().ok()?))
-        };
-        lines.push(parse().ok_or_else(|| format!("{c:?} heard {line:?}"))?);
-    }
-    Ok(lines)
+    let parse = |line: &str| {
+        let (nick, rest) = line.strip_prefix("<u")?.split_once("> ")?;
+        let (k, x) = rest.split_once(' ')?;
+        x.bytes().all(|b| b == b'x').then_some((nick.parse().ok()?, k.parse().ok()?))
+    };
+    let said: Vec<&str> = text.lines().filter(|l| l.starts_with('<')).collect();
+    let cut = sim.exit(c) != Some(0); // then its last line may be cut as well
+    let whole = said.len().saturating_sub(usize::from(cut));
+    said.iter().take(whole).map(|l| parse(l).ok_or_else(|| format!("{c:?} heard {l:?}"))).collect()
 }
 
 /// Everybody hears everybody else's lines exactly once, in one order; who was cut off hears a part from the beginning.
