@@ -1,6 +1,6 @@
 //! Record an app, replay it: the same; replay another: the first difference, exactly.
-mod common;
-use common::{Bug, Client, Cxi, Echo};
+mod simple;
+use simple::{Bug, Client, Cxi, Echo};
 use core::convert::Infallible;
 use drivers::record::{self, Entry, Told};
 use drivers::replay::{Outcome, Report, replay};

@@ -1,6 +1,6 @@
 //! The simulator: an echo server and its client under faults, and every fault seen to happen.
-mod common;
-use common::{Bug, Client, Echo};
+mod simple;
+use simple::{Bug, Client, Echo};
 use drivers::sim::{Chance, Ended, NodeConfig, NodeId, Plan, Sim, check_seeds};
 use std::collections::BTreeSet;
 use std::panic::catch_unwind;
