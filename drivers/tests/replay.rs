@@ -215,6 +215,14 @@ fn output_that_was_never_sent_is_compared_too() {
     let left = entries.iter().filter(|e| matches!(e, Entry::Left { .. })).count();
     assert_eq!(left, 1, "{entries:?}");
     assert_eq!(run(&entries, Echo::new(Bug::None)).outcome, Outcome::Same);
+    let mut more = entries.clone();
+    for e in &mut more {
+        if let Entry::Left { len, .. } = e {
+            *len += 1;
+        }
+    }
+    let report = run(&more, Echo::new(Bug::None)).to_string();
+    assert!(report.contains("bytes were never sent, in the replay"), "{report}");
     let mut changed = entries.clone();
     for e in &mut changed {
         if let Entry::Left { bytes, .. } = e {

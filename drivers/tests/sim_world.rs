@@ -311,3 +311,9 @@ fn a_tool_runs_to_its_exit_code() {
     let text = run(&[(5, "post 1")]).unwrap_err().to_string();
     assert!(text.contains("stands still"), "{text}");
 }
+
+#[test]
+fn an_explicit_choice_of_the_simulator_never_falls_back() {
+    let error = drivers::run(drivers::Kind::Sim, |_| Shell::new(), Vec::new(), &Config::default()).unwrap_err();
+    assert!(error.to_string().contains("counterparts"), "{error}");
+}
