@@ -243,12 +243,12 @@ impl Service {
     pub fn closed<J>(&mut self, conn: Token, cx: &mut ServerCx<'_, J>) -> bool {
         let Some(client) = self.clients.remove(conn) else { return false };
         self.idle.disarm(conn);
-        if let Some(ip) = client.ip {
-            if let Some(n) = self.by_ip.get_mut(&ip) {
-                *n -= 1;
-                if *n == 0 {
-                    self.by_ip.remove(&ip);
-                }
+        if let Some(ip) = client.ip
+            && let Some(n) = self.by_ip.get_mut(&ip)
+        {
+            *n -= 1;
+            if *n == 0 {
+                self.by_ip.remove(&ip);
             }
         }
         if self.stopping.is_some() {

@@ -98,13 +98,13 @@ impl Stats {
     /// What is due.
     pub fn due(&mut self, own: &Totals, now: Instant) -> Report {
         let (mut report, sum) = (Report::default(), self.sum(own));
-        if let (Some(at), Some(every)) = (self.next, self.every) {
-            if at <= now {
-                report.lines = self.lines(own, now);
-                self.last = (now, sum);
-                self.next = Some(now.after(every));
-                report.ask = self.others.len() > 1;
-            }
+        if let (Some(at), Some(every)) = (self.next, self.every)
+            && at <= now
+        {
+            report.lines = self.lines(own, now);
+            self.last = (now, sum);
+            self.next = Some(now.after(every));
+            report.ask = self.others.len() > 1;
         }
         let ring = self.ring;
         self.questions.retain(|q| {

@@ -56,7 +56,7 @@ pub fn run<A: App + 'static>(host: Host<A>, listeners: Vec<Bound>) -> Result<u8,
         }
         code = ready.turn(events.iter().filter(|e| e.token() != TIMER).map(|e| Event {
             token: Token::from_bits(e.token().0 as u64),
-            readable: e.is_readable(),
+            readable: e.is_readable() || e.is_error(), // an error of a datagram socket is there to be read
             writable: e.is_writable(),
             hup: e.is_read_closed(),
             error: e.is_error(),

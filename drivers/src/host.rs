@@ -36,6 +36,8 @@ pub enum Mail<M> {
     Post(Shard, M),
     /// The operating system says.
     Signal(Signal),
+    /// The driver itself has a problem.
+    Trouble(Trouble),
 }
 
 /// Rings when mail arrives: an eventfd that the driver waits for.
@@ -172,6 +174,8 @@ pub struct Host<A: App> {
     lingers: BTreeMap<Token, Linger>,
     pauses: BTreeMap<Token, Instant>,
     recorder: Option<Recorder>,
+    /// What the app sees besides its inputs comes from a recording.
+    replayed: bool,
     start: Start,
 }
 
@@ -226,7 +230,7 @@ impl<A: App + 'static> Host<A> {
         clock: Clock,
     ) -> Result<Self, Error> {
         let recorder = match &config.record {
-            Some(path) => Some(Recorder::create(path, &config.command, &start, config.out_buffer)?),
+            Some(path) => Some(Recorder::create(path, place.shard, &config.command, config.out_buffer)?),
             None => None,
         };
         let me = place.all.get(usize::from(place.shard.0)).cloned();
@@ -250,6 +254,7 @@ impl<A: App + 'static> Host<A> {
             lingers: BTreeMap::new(),
             pauses: BTreeMap::new(),
             recorder,
+            replayed: false,
             table,
             start,
         })
@@ -271,9 +276,21 @@ impl<A: App + 'static> Host<A> {
         let own = self.place.all.get(usize::from(self.place.shard.0));
         own.cloned().unwrap_or_else(|| unreachable!("checked by new"))
     }
+    /// Sets what the app of a replay sees besides its inputs; from now on nothing else does.
+    pub fn set_facts(&mut self, wall: Wall, wall_at: Instant, counters: Counters) {
+        self.replayed = true;
+        (self.env.wall, self.env.wall_at, self.env.counters) = (wall, wall_at, counters);
+    }
+    /// The time of day of a simulated host jumps by `ns`.
+    pub fn jump(&mut self, ns: i64) {
+        self.env.wall.unix_ns = self.env.wall.unix_ns.saturating_add(ns);
+    }
     /// Delivers the first input.
     pub fn start(&mut self) {
         let start = self.start.clone();
+        if let Some(r) = &mut self.recorder {
+            r.begin(&start);
+        }
         self.deliver(Input::Start(&start));
     }
 
@@ -300,9 +317,22 @@ impl<A: App + 'static> Host<A> {
         }
         let mut cx = Cx::new(self.now, &mut self.table, &mut self.ops, &mut self.env);
         self.app.handle(input, &mut cx);
+        if self.recorder.as_ref().is_some_and(Recorder::has_ended) {
+            self.lose_recording();
+        }
+    }
+    /// The recording has ended early: the app is told, once, and the service goes on without.
+    #[cold]
+    fn lose_recording(&mut self) {
+        if let Some(why) = self.recorder.take().and_then(Recorder::why_ended) {
+            self.local.push_back(Mail::Trouble(Trouble::RecordingEnded { why }));
+        }
     }
     /// Lets the app see new counters and, now and then, a new time of day.
     fn refresh(&mut self) {
+        if self.replayed {
+            return;
+        }
         self.env.counters = self.counters;
         if self.now.since(self.env.wall_at) > WALL_AGE && matches!(self.clock, Clock::Real) {
             (self.env.wall, self.env.wall_at) = (clock::wall(), self.now);
@@ -325,13 +355,17 @@ impl<A: App + 'static> Host<A> {
     /// The token's slot is free.
     pub fn retire(&mut self, t: Token) {
         if let Some(r) = &mut self.recorder {
-            r.retired(t);
+            r.retired(t, &self.table);
         }
         self.table.close(t);
     }
     /// A new connection's token.
     pub fn open(&mut self, listener: Token) -> Token {
-        self.table.open(listener.part())
+        let t = self.table.open(listener.part());
+        if let Some(r) = &mut self.recorder {
+            r.opened(t);
+        }
+        t
     }
 
     /// The next op that the driver must do; what the host can do is done on the way.
@@ -399,9 +433,13 @@ impl<A: App + 'static> Host<A> {
     }
     /// Finishes the output and starts the linger time.
     pub(crate) fn linger(&mut self, t: Token, span: Duration) {
+        let stream = [Some(self.start.stdout), Some(self.start.stderr), self.start.stdin].contains(&Some(t));
         if let Some(tx) = self.table.tx_mut(t) {
             tx.finish();
             self.table.touch(t);
+            if stream {
+                return; // ends with the program: nobody would take it off the list of those that linger
+            }
             let sent = self.table.stat(t).sent;
             self.lingers.insert(t, Linger { at: self.now.after(span), span, sent });
         }
@@ -458,6 +496,7 @@ impl<A: App + 'static> Host<A> {
             Mail::Job(id, result) => self.deliver(Input::Job(id, result)),
             Mail::Post(from, msg) => self.deliver(Input::Post(from, msg)),
             Mail::Signal(signal) => self.deliver(Input::Signal(signal)),
+            Mail::Trouble(trouble) => self.deliver(Input::Trouble(trouble)),
         }
     }
 
@@ -514,8 +553,12 @@ impl<A: App + 'static> Host<A> {
                 }
             }
         }
+        self.end_recording();
+    }
+    /// Ends the recording in order.
+    pub fn end_recording(&mut self) {
         if let Some(r) = self.recorder.take() {
-            r.finish();
+            r.finish(&self.table);
         }
     }
 
@@ -568,16 +611,17 @@ impl<A: App + 'static> Host<A> {
             return None;
         }
         let now = self.clock.now();
-        self.now = self.now.max(now);
-        for (&t, l) in &mut self.lingers {
-            if l.at > now {
-                continue;
-            }
+        let mut cut = None;
+        for (&t, l) in self.lingers.iter_mut().filter(|(_, l)| l.at <= now) {
             let sent = self.table.stat(t).sent;
-            if sent != l.sent {
-                (l.sent, l.at) = (sent, now.after(l.span)); // there was progress
-                continue;
+            if sent == l.sent {
+                cut = Some(t);
+                break;
             }
+            (l.sent, l.at) = (sent, now.after(l.span)); // there was progress
+        }
+        if let Some(t) = cut {
+            self.lingers.remove(&t); // told once, although the token's end may take a driver a while
             return Some(Due::Cut(t));
         }
         let t = self.pauses.iter().find(|(_, at)| **at <= now).map(|(t, _)| *t)?;

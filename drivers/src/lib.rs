@@ -4,6 +4,9 @@
 //! What all drivers share is written once: [`host`](crate::Host) (tokens, ops, answers), `ready` (the loop of the
 //! readiness drivers), `sock` (addresses and options), `disk`, `stdio`, `signals`, `mail` (what other threads have to
 //! say). A driver supplies waiting, receiving, sending, accepting and connecting.
+//!
+//! [`sim`] runs many apps in virtual time with seeded faults; [`record`] writes down what an app was told and said, and
+//! [`replay`] does it again without sockets.
 
 mod blocking;
 mod clock;
@@ -16,9 +19,11 @@ pub mod mail;
 mod poll;
 mod ready;
 pub mod record;
+pub mod replay;
 mod run;
 mod select;
 mod signals;
+pub mod sim;
 mod sock;
 mod stdio;
 #[cfg(not(loom))] // tokio itself means something else by that word

@@ -171,10 +171,10 @@ pub fn ask_control(path: &str) -> std::io::Result<String> {
 /// Where control sockets are: `$XDG_RUNTIME_DIR`, or a folder of the user's own.
 pub fn runtime_dir() -> std::io::Result<String> {
     use std::os::unix::fs::DirBuilderExt;
-    if let Ok(dir) = std::env::var("XDG_RUNTIME_DIR") {
-        if std::path::Path::new(&dir).is_dir() {
-            return Ok(dir);
-        }
+    if let Ok(dir) = std::env::var("XDG_RUNTIME_DIR")
+        && std::path::Path::new(&dir).is_dir()
+    {
+        return Ok(dir);
     }
     let dir = format!("{}/drywire-{}", std::env::temp_dir().display(), rustix::process::getuid().as_raw());
     match std::fs::DirBuilder::new().mode(0o700).create(&dir) {

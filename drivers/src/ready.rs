@@ -181,12 +181,12 @@ impl<A: App + 'static, P: Poller> Ready<A, P> {
             }
             self.ops();
         }
-        if e.readable {
-            if let Some(io) = self.conns.get_mut(e.token) {
-                io.readable = true;
-                // After a short read there is only more to come if this event told of the end.
-                self.serve(e.token, e.hup);
-            }
+        if e.readable
+            && let Some(io) = self.conns.get_mut(e.token)
+        {
+            io.readable = true;
+            // After a short read there is only more to come if this event told of the end.
+            self.serve(e.token, e.hup);
         }
         if e.error && !self.wants(e.token) {
             self.failed(e.token);
@@ -269,10 +269,10 @@ impl<A: App + 'static, P: Poller> Ready<A, P> {
         self.host.table.is_wanted(t) || self.host.is_lingering(t)
     }
     fn later(&mut self, t: Token) {
-        if let Some(io) = self.conns.get_mut(t) {
-            if !std::mem::replace(&mut io.queued, true) {
-                self.again.push(t);
-            }
+        if let Some(io) = self.conns.get_mut(t)
+            && !std::mem::replace(&mut io.queued, true)
+        {
+            self.again.push(t);
         }
     }
     /// Tells a level-triggered poller what to watch.

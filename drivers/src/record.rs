@@ -4,16 +4,17 @@
 //! is `Begin`. A cut tail loses the last frames only. Writing goes through a bounded queue to a thread of its own; a
 //! full queue ends the recording, never the service.
 use crate::Error;
+use crate::sock::io_reason;
 use proto_core::{
     Addr, Answer, Counters, Entry as Name, FileId, Input, Instant, Lost, Meta, Next, Op, Peer, Reason, Shard, Signal,
-    Start, Token, Trouble, Tx, Wall,
+    Start, Table, Token, Trouble, Tx, Wall,
 };
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -44,6 +45,10 @@ pub enum Entry {
     Retired(u64),
     /// The program ended in order: nothing was cut off.
     End,
+    /// The driver took a slot for a connection that it accepts.
+    Opened(u64),
+    /// Output that was never sent, when its token was retired or the program ended: its length and the bytes of it.
+    Left { token: u64, len: u64, bytes: Vec<u8> },
 }
 
 /// [`Start`] in a recording.
@@ -119,17 +124,26 @@ pub enum Known {
 pub struct Recorder {
     batch: Vec<u8>,
     facts: Option<Entry>,
+    command: Vec<String>,
+    out_buffer: usize,
     to: Option<SyncSender<Vec<u8>>>,
     thread: Option<JoinHandle<std::io::Result<()>>>,
-    /// Why it ended early, until somebody has asked.
-    pub ended: Option<Reason>,
+    ended: Option<Reason>,
 }
 
 impl Recorder {
-    /// Begins a file that only the user can read: it holds what peers sent, and the seed.
-    pub fn create(path: &Path, command: &[String], start: &Start, out_buffer: usize) -> Result<Self, Error> {
+    /// Begins a file that only the user can read: it holds what peers sent, and the seed. Shards after the first have a
+    /// file of their own, with their number behind the name.
+    pub fn create(path: &Path, shard: Shard, command: &[String], out_buffer: usize) -> Result<Self, Error> {
+        let path = match shard {
+            Shard(0) => path.to_path_buf(),
+            Shard(n) => PathBuf::from(format!("{}.{n}", path.display())),
+        };
         let made = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
-        let file = made.map_err(Error::system("create the recording"))?;
+        Ok(Recorder::to(made.map_err(Error::system("create the recording"))?, command, out_buffer))
+    }
+    /// Records to anything.
+    fn to(file: impl Write + Send + 'static, command: &[String], out_buffer: usize) -> Self {
         let (to, batches) = sync_channel::<Vec<u8>>(QUEUE);
         let thread = std::thread::spawn(move || {
             let mut file = BufWriter::new(file);
@@ -139,9 +153,13 @@ impl Recorder {
             }
             file.flush()
         });
-        let mut r = Recorder { batch: Vec::new(), facts: None, to: Some(to), thread: Some(thread), ended: None };
-        r.write(&Entry::Begin { command: command.to_vec(), start: began(start, out_buffer) });
-        Ok(r)
+        let (to, thread) = (Some(to), Some(thread));
+        Recorder { batch: Vec::new(), facts: None, command: command.to_vec(), out_buffer, to, thread, ended: None }
+    }
+    /// The facts the app starts with.
+    pub fn begin(&mut self, start: &Start) {
+        let (command, start) = (std::mem::take(&mut self.command), began(start, self.out_buffer));
+        self.write(&Entry::Begin { command, start });
     }
     fn write(&mut self, entry: &Entry) {
         let Some(to) = &self.to else { return };
@@ -152,14 +170,35 @@ impl Recorder {
         }
         let len = ((self.batch.len() - at - 4) as u32).to_le_bytes();
         self.batch.iter_mut().skip(at).zip(len).for_each(|(b, l)| *b = l);
-        if self.batch.len() >= BATCH && to.try_send(std::mem::take(&mut self.batch)).is_err() {
-            self.fail(Reason::NoSpace);
+        if self.batch.len() < BATCH {
+            return;
+        }
+        match to.try_send(std::mem::take(&mut self.batch)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => self.fail(Reason::NoBuffers),
+            Err(TrySendError::Disconnected(_)) => {
+                // The thread has ended already, so this does not wait.
+                let result = self.thread.take().map(JoinHandle::join);
+                let why = match result {
+                    Some(Ok(Err(e))) => io_reason(&e),
+                    _ => Reason::Io(0),
+                };
+                self.fail(why);
+            }
         }
     }
     /// The queue is full or the disk has failed: the service goes on without.
     fn fail(&mut self, why: Reason) {
         self.to = None;
         self.ended = Some(why);
+    }
+    /// It has ended early.
+    pub fn has_ended(&self) -> bool {
+        self.ended.is_some()
+    }
+    /// Why it has ended early.
+    pub fn why_ended(self) -> Option<Reason> {
+        self.ended
     }
     /// An input, before the app sees it (it may change the bytes in place).
     pub fn input<M>(&mut self, now: Instant, input: &Input<'_, M>) {
@@ -189,15 +228,29 @@ impl Recorder {
             _ => self.write(&Entry::Sent { token, bytes: front(tx, n) }),
         }
     }
-    /// A token's slot became free.
-    pub fn retired(&mut self, t: Token) {
+    /// The driver took a slot.
+    pub fn opened(&mut self, t: Token) {
+        self.write(&Entry::Opened(t.to_bits()));
+    }
+    /// A token's slot becomes free.
+    pub fn retired(&mut self, t: Token, table: &Table) {
+        self.left(t, table);
         self.write(&Entry::Retired(t.to_bits()));
     }
-    /// Writes the rest.
-    pub fn finish(mut self) {
+    fn left(&mut self, t: Token, table: &Table) {
+        if let Some(tx) = table.tx(t).filter(|tx| !tx.is_empty()) {
+            let (token, len) = (t.to_bits(), tx.len() as u64);
+            self.write(&Entry::Left { token, len, bytes: front(tx, tx.len()) });
+        }
+    }
+    /// Writes the rest, what was never sent included.
+    pub fn finish(mut self, table: &Table) {
+        for t in table.tokens() {
+            self.left(t, table);
+        }
         self.write(&Entry::End);
         if let Some(to) = self.to.take() {
-            let _ = to.send(std::mem::take(&mut self.batch)); // a failed disk was told already
+            let _ = to.send(std::mem::take(&mut self.batch)); // a failed disk has nobody left to hear of it
         }
         if let Some(t) = self.thread.take() {
             let _ = t.join();
@@ -326,7 +379,7 @@ fn signal(s: Signal) -> Told {
     }
 }
 
-fn told<M>(input: &Input<'_, M>) -> Told {
+pub(crate) fn told<M>(input: &Input<'_, M>) -> Told {
     match input {
         Input::Start(_) => Told::Start,
         Input::Accepted { conn, listener, peer: Peer { remote, fd, .. } } => {

@@ -31,6 +31,9 @@ pub fn run<A: App + 'static>(
 ) -> Result<u8, Error> {
     let kind = if kind == Kind::Auto { choose().0 } else { kind };
     available(kind).map_err(Error::Unavailable)?;
+    if kind == Kind::Sim {
+        return Err(Error::Unavailable("a simulation needs the tool's counterparts: see drivers::sim::run".into()));
+    }
     let threads = config.threads.max(1);
     let all = (0..threads).map(|_| mailbox()).collect::<Result<Vec<_>, _>>()?;
     let mut loops = vec![(make(Shard(0)), listeners)];

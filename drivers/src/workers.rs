@@ -55,7 +55,8 @@ impl<A: App + 'static> Workers<A> {
     }
 }
 
-fn perform<A: App>(job: A::Job, hold: Duration) -> Result<A::Msg, Lost> {
+/// Does a job, and catches its panic.
+pub fn perform<A: App>(job: A::Job, hold: Duration) -> Result<A::Msg, Lost> {
     IN_JOB.set(true);
     let result = catch_unwind(AssertUnwindSafe(|| A::work(job)));
     IN_JOB.set(false);

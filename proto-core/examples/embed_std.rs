@@ -29,8 +29,8 @@ fn serve(mut socket: TcpStream) -> std::io::Result<()> {
         };
         let used = total - rx.len();
         inbox.drain(..used);
-        while let Some(chunk) = tx.chunks().next() {
-            let n = socket.write(chunk)?;
+        while !tx.front().is_empty() {
+            let n = socket.write(tx.front())?;
             tx.consume(n, None);
         }
         if !open {

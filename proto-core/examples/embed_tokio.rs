@@ -26,8 +26,8 @@ async fn serve(mut socket: TcpStream) -> std::io::Result<()> {
         };
         let used = total - rx.len();
         inbox.drain(..used);
-        while let Some(chunk) = tx.chunks().next() {
-            let n = socket.write(chunk).await?;
+        while !tx.front().is_empty() {
+            let n = socket.write(tx.front()).await?;
             tx.consume(n, None);
         }
         if !open {

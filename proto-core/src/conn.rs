@@ -263,10 +263,10 @@ impl<M: Machine> Conn<M> {
     }
     pub(crate) fn on_deadline(&mut self, now: Instant, wire: &mut Tx) -> Result<(), Fault> {
         for i in 0..self.stages.len() {
-            if let Some((stage, below)) = self.stage(i, wire) {
-                if stage.layer.deadline().is_some_and(|d| d.at <= now) {
-                    stage.layer.on_deadline(now, below)?;
-                }
+            if let Some((stage, below)) = self.stage(i, wire)
+                && stage.layer.deadline().is_some_and(|d| d.at <= now)
+            {
+                stage.layer.on_deadline(now, below)?;
             }
         }
         let (machine, tx) = self.parts(wire);

@@ -218,10 +218,10 @@ impl<M: Machine> Conns<M> {
         None
     }
     fn touch(&mut self, t: Token) {
-        if let Some(conn) = self.slots.get_mut(t) {
-            if !core::mem::replace(&mut conn.touched, true) {
-                self.touched.push(t);
-            }
+        if let Some(conn) = self.slots.get_mut(t)
+            && !core::mem::replace(&mut conn.touched, true)
+        {
+            self.touched.push(t);
         }
     }
 }

@@ -68,6 +68,11 @@ impl Table {
         self.live -= 1;
         self.free.push_back(t.index() as u32);
     }
+    /// Every token alive, in slot order.
+    pub fn tokens(&self) -> impl Iterator<Item = Token> {
+        let live = self.slots.iter().enumerate().filter(|(_, s)| s.live);
+        live.map(|(index, s)| Token::new(index as u32, s.part, s.generation))
+    }
     /// Tokens alive.
     pub fn live(&self) -> usize {
         self.live

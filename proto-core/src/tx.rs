@@ -233,19 +233,23 @@ impl Tx {
         let upto = self.q.iter().take_while(|s| !matches!(s, Seg::File { .. }));
         upto.map(Seg::bytes).chain(tail).map(move |b| b.get(mem::take(&mut at)..).unwrap_or_default())
     }
+    /// The first bytes to be sent: empty if there are none, or if a file range comes first.
+    pub fn front(&self) -> &[u8] {
+        self.chunks().next().unwrap_or_default()
+    }
     #[inline]
     fn has_file(&self) -> bool {
         self.q.iter().any(|s| matches!(s, Seg::File { .. }))
     }
     /// `n` bytes from the front were sent (never more than there are). Storage goes back to the pool.
     #[inline]
-    pub fn consume(&mut self, n: usize, mut pool: Option<&mut Pool>) {
+    pub fn consume(&mut self, n: usize, pool: Option<&mut Pool>) {
         debug_assert!(n <= self.len, "consumed {n} of {}", self.len);
         let mut n = n.min(self.len);
         if !self.q.is_empty() {
             let k = n.min(self.queued);
             self.flying = self.q.len();
-            self.confirm(k, pool.as_deref_mut());
+            self.confirm(k, pool);
             self.flying = 0;
             n -= k;
             if n == 0 {

@@ -89,7 +89,9 @@ impl Tool {
                 self.lines.push(line.trim_end_matches('\n').to_string());
                 self.lines.last().cloned().unwrap_or_default()
             }
-            Err(RecvTimeoutError::Disconnected) => panic!("ended after {:?}; stderr: {}", self.lines, self.rest_of_stderr()),
+            Err(RecvTimeoutError::Disconnected) => {
+                panic!("ended after {:?}; stderr: {}", self.lines, self.rest_of_stderr())
+            }
             Err(RecvTimeoutError::Timeout) => panic!("no line after {:?}", self.lines),
         }
     }
@@ -138,6 +140,12 @@ impl Tool {
     /// Open descriptors.
     pub fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("it runs").count()
+    }
+    /// Lowers the limit of open descriptors while it runs.
+    pub fn limit_descriptors(&self, n: u64) {
+        use rustix::process::{Pid, Resource, Rlimit, prlimit};
+        let limit = Rlimit { current: Some(n), maximum: Some(n) };
+        prlimit(Pid::from_raw(self.pid() as i32), Resource::Nofile, limit).expect("it runs");
     }
     /// Resident memory in bytes that is not shared with files.
     pub fn memory(&self) -> u64 {

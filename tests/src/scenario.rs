@@ -143,7 +143,8 @@ impl Stage {
             }
             "fin" => s.shutdown(Shutdown::Write).map_err(|e| e.to_string()),
             "reset" => {
-                rustix::net::sockopt::set_socket_linger(&*s, Some(std::time::Duration::ZERO)).map_err(|e| e.to_string())?;
+                rustix::net::sockopt::set_socket_linger(&*s, Some(std::time::Duration::ZERO))
+                    .map_err(|e| e.to_string())?;
                 self.clients.remove(name);
                 Ok(())
             }

@@ -123,8 +123,7 @@ impl ChatServer {
     }
     /// Goes through a client's lines as far as its allowance reaches.
     fn read(&mut self, mut feed: Feed<'_>, t: Token, cx: &mut ChatCx<'_>) {
-        loop {
-            let Some(c) = self.clients.get_mut(t).filter(|c| !c.leaving) else { break };
+        while let Some(c) = self.clients.get_mut(t).filter(|c| !c.leaving) {
             if !c.allowance.has_line(self.options.flood, cx.now) {
                 self.slow_down(t, cx);
                 break;
@@ -149,11 +148,11 @@ impl ChatServer {
     fn line(&mut self, t: Token, bytes: &[u8], cx: &mut ChatCx<'_>) {
         let bytes = without_telnet(bytes);
         let text = String::from_utf8_lossy(&bytes);
-        if let Some(c) = self.clients.get_mut(t).filter(|c| text.contains('\u{fffd}') && !c.not_utf8) {
-            if core::str::from_utf8(&bytes).is_err() {
-                c.not_utf8 = true;
-                self.chat.reply(t, "! not UTF-8");
-            }
+        if let Some(c) = self.clients.get_mut(t).filter(|c| text.contains('\u{fffd}') && !c.not_utf8)
+            && core::str::from_utf8(&bytes).is_err()
+        {
+            c.not_utf8 = true;
+            self.chat.reply(t, "! not UTF-8");
         }
         match self.chat.line(t, &text, cx.wall()) {
             Done::Stay(Some(line)) => {

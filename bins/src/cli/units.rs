@@ -83,10 +83,10 @@ pub fn listen_address(s: &str) -> Result<Target, String> {
     if let Ok(ip) = IpAddr::from_str(bare) {
         return Ok(Target::Ip(ip, None));
     }
-    if let Some((host, p)) = s.rsplit_once(':') {
-        if IpAddr::from_str(host.trim_matches(['[', ']'])).is_ok() {
-            port(p)?;
-        }
+    if let Some((host, p)) = s.rsplit_once(':')
+        && IpAddr::from_str(host.trim_matches(['[', ']'])).is_ok()
+    {
+        port(p)?;
     }
     Err(format!("'{s}' is not an address such as 0.0.0.0, 127.0.0.1:9000, [::1]:9000, unix:/path or fd:3"))
 }

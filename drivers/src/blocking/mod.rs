@@ -22,7 +22,7 @@ use parking_lot::{Mutex, MutexGuard};
 use proto_core::{Addr, App, Input, Instant, Reason, Slots, Token, Trouble};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use socket::{Io, Kind};
+use socket::{Io, Kind, Socket};
 use std::any::Any;
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -48,6 +48,8 @@ struct State<A: App> {
     conns: Slots<Io>,
     /// What ops have caused and the app was not told yet.
     news: VecDeque<News>,
+    /// Bound sockets that are closed as soon as their thread has left.
+    leaving: Slots<Reason>,
     threads: Threads,
     me: Weak<Shared<A>>,
     bell: Sender<A::Msg>,
@@ -117,6 +119,7 @@ impl<A: App + 'static> State<A> {
             host,
             conns: Slots::default(),
             news: VecDeque::new(),
+            leaving: Slots::default(),
             threads: Threads::default(),
             me,
             dropped: 0,
@@ -309,9 +312,20 @@ impl<A: App + 'static> State<A> {
     }
     /// Ends a token: its threads leave, the last one closes the socket, and [`State::ops`] tells the app.
     fn die(&mut self, t: Token, why: Reason) {
-        if let Some(io) = self.conns.remove(t) {
-            io.cancel();
+        let Some(io) = self.conns.remove(t) else { return };
+        io.cancel();
+        match io.kind {
+            Kind::Stream | Kind::Connecting => self.news.push_back(News::Closed(t, why)),
+            // An app that hears of the end may bind the same address again, so it is told when the address is free.
+            Kind::Listener | Kind::Datagram => self.leaving.insert(t, why),
+        }
+    }
+    /// The thread of a bound socket leaves.
+    fn left(&mut self, t: Token, sock: Arc<Socket>) {
+        drop(sock);
+        if let Some(why) = self.leaving.remove(t) {
             self.news.push_back(News::Closed(t, why));
+            self.finish();
         }
     }
     /// Sends all threads home.

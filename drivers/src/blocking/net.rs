@@ -26,14 +26,14 @@ impl<A: App + 'static> State<A> {
     pub(super) fn listen(&mut self, t: Token, fd: OwnedFd) -> Result<(), Reason> {
         let (sock, stop) = (Socket::new(fd), Stop::new()?);
         let theirs = (sock.clone(), stop.clone());
-        self.spawn(move |s| roles::acceptor(s, t, &theirs.0, &theirs.1))?;
+        self.spawn(move |s| roles::acceptor(s, t, theirs.0, &theirs.1))?;
         self.insert(t, &sock, Kind::Listener, Some(stop));
         Ok(())
     }
     pub(super) fn datagrams(&mut self, t: Token, fd: OwnedFd) -> Result<(), Reason> {
         let sock = Socket::new(fd);
         let theirs = sock.clone();
-        self.spawn(move |s| roles::datagrams(s, t, &theirs))?;
+        self.spawn(move |s| roles::datagrams(s, t, theirs))?;
         self.insert(t, &sock, Kind::Datagram, None);
         Ok(())
     }

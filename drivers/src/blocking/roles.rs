@@ -10,6 +10,7 @@ use rustix::event::PollFlags;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SocketFlags, acceptfrom_with, recv, recvfrom};
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 /// Waits until input of the token is wanted; false if there is none to come any more.
 fn until_wanted<A: App + 'static>(s: &mut Locked<'_, A>, t: Token, sock: &Socket) -> bool {
@@ -108,13 +109,13 @@ fn overcome(obstacle: &Obstacle, sock: &Socket, stop: &Stop) -> Option<std::io::
 }
 
 /// Accepts a listener's connections while they are wanted; those that are not wait in the kernel.
-pub fn acceptor<A: App + 'static>(s: &mut Locked<'_, A>, l: Token, sock: &Socket, stop: &Stop) {
-    while until_wanted(s, l, sock) {
+pub fn acceptor<A: App + 'static>(s: &mut Locked<'_, A>, l: Token, sock: Arc<Socket>, stop: &Stop) {
+    while until_wanted(s, l, &sock) {
         s.host.counters.syscalls += 1;
         match acceptfrom_with(&sock.fd, SocketFlags::CLOEXEC) {
             Ok((fd, remote)) => s.accepted(l, fd, remote),
             Err(Errno::AGAIN) => {
-                MutexGuard::unlocked_fair(s, || stop.wait(sock, PollFlags::IN));
+                MutexGuard::unlocked_fair(s, || stop.wait(&sock, PollFlags::IN));
                 continue;
             }
             Err(Errno::INTR) => continue,
@@ -126,6 +127,7 @@ pub fn acceptor<A: App + 'static>(s: &mut Locked<'_, A>, l: Token, sock: &Socket
         s.finish();
         MutexGuard::bump(s); // a burst of connections does not keep others out
     }
+    s.left(l, sock);
 }
 
 /// Waits for a connection attempt, then is the connection's reader.
@@ -140,13 +142,13 @@ pub fn connector<A: App + 'static>(s: &mut Locked<'_, A>, t: Token, sock: &Socke
 }
 
 /// Receives datagrams.
-pub fn datagrams<A: App + 'static>(s: &mut Locked<'_, A>, t: Token, sock: &Socket) {
+pub fn datagrams<A: App + 'static>(s: &mut Locked<'_, A>, t: Token, sock: Arc<Socket>) {
     let mut buf = vec![0; CHUNK];
-    while until_wanted(s, t, sock) {
+    while until_wanted(s, t, &sock) {
         let got = MutexGuard::unlocked_fair(s, || recvfrom(&sock.fd, &mut buf[..], RecvFlags::empty()));
         s.host.counters.syscalls += 1;
-        if !until_wanted(s, t, sock) {
-            return;
+        if !until_wanted(s, t, &sock) {
+            break;
         }
         match got {
             Ok((n, _, from)) => {
@@ -162,4 +164,5 @@ pub fn datagrams<A: App + 'static>(s: &mut Locked<'_, A>, t: Token, sock: &Socke
         }
         s.finish();
     }
+    s.left(t, sock);
 }

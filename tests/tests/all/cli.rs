@@ -57,13 +57,26 @@ fn nobody_there() {
     let free = TcpListener::bind(("127.0.0.1", 0)).and_then(|l| l.local_addr()).expect("a port").port().to_string();
     let text = format!("connect to localhost:{free}: connection refused (tried ::1, 127.0.0.1)");
     refuses("echo_client", &["localhost", &free], 4, &text);
-    refuses("chat_client", &["127.0.0.1", &free], 4, &format!("connect to 127.0.0.1:{free}: connection refused (tried 127.0.0.1)"));
+    refuses(
+        "chat_client",
+        &["127.0.0.1", &free],
+        4,
+        &format!("connect to 127.0.0.1:{free}: connection refused (tried 127.0.0.1)"),
+    );
     refuses("echo_client", &["/nowhere/at/all", "--unix"], 4, "connect to unix:/nowhere/at/all: no such file");
 }
 
 #[test]
 fn help_has_examples() {
-    for tool in ["echo_server", "echo_client", "chat_server", "chat_client", "epoll_echo_server", "io_uring_echo_server", "replay"] {
+    for tool in [
+        "echo_server",
+        "echo_client",
+        "chat_server",
+        "chat_client",
+        "epoll_echo_server",
+        "io_uring_echo_server",
+        "replay",
+    ] {
         let ended = run(tool, &["--help"]);
         assert_eq!(ended.code, Some(0));
         assert!(ended.stdout.contains("Examples:") && ended.stdout.contains(&format!("  {tool} ")), "{tool}");

@@ -42,7 +42,9 @@ fn wrk_gets_only_good_responses() {
     if !have("wrk") {
         return;
     }
-    for (tool, driver) in [("epoll_echo_server", "epoll"), ("epoll_echo_server", "poll"), ("io_uring_echo_server", "io_uring")] {
+    for (tool, driver) in
+        [("epoll_echo_server", "epoll"), ("epoll_echo_server", "poll"), ("io_uring_echo_server", "io_uring")]
+    {
         if !drivers().contains(&driver) {
             continue;
         }

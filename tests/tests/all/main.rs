@@ -3,4 +3,5 @@ mod cli;
 mod clients;
 mod faults;
 mod scenarios;
+mod simulated;
 mod tidy;
