@@ -1,0 +1,215 @@
+//! The chunked transfer coding (RFC 9112 7.1), decoded without copying.
+//!
+//! States: *size line* -> *data* -> *its CRLF* -> *size line* ... -> *trailers* (after size 0) -> over.
+//! Extensions are checked against the grammar and dropped; white space outside of quotes is refused, though the
+//! grammar calls it merely bad. Trailers are checked and dropped; one that would change the framing is refused.
+use super::fields::{self, is_token};
+use super::lines::{Bad, Lines};
+use super::{Limits, MAX_FIELDS, Refusal};
+
+/// What comes next in the input.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub enum Part {
+    /// The input ends within something: show it again together with more.
+    NeedMore,
+    /// This many bytes of framing.
+    Framing(usize),
+    /// This many bytes of content.
+    Data(usize),
+    /// This many bytes of framing, the last of the body.
+    End(usize),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Size(Lines),
+    Data(u64),
+    DataEnd,
+    Trailers(Lines, usize),
+    Over,
+}
+
+/// Decodes one body.
+#[derive(Clone, Copy, Debug)]
+pub struct Decoder {
+    state: State,
+    content: u64,
+    framing: u64,
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Decoder { state: State::Size(Lines::default()), content: 0, framing: 0 }
+    }
+}
+
+/// Names that may not appear in trailers, since they frame, route or guard the message (RFC 9110 6.5.1).
+const NOT_IN_TRAILERS: [&str; 14] = [
+    "authorization",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-range",
+    "content-type",
+    "cookie",
+    "expect",
+    "host",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+const RULE: &str = "RFC 9112 7.1";
+
+impl Decoder {
+    /// The next part of `input`, which begins behind the last part. Refusals count from there too.
+    pub fn next(&mut self, input: &[u8], limits: &Limits) -> Result<Part, Refusal> {
+        let part = match &mut self.state {
+            State::Size(lines) => {
+                let bound = limits.chunk_line.saturating_add(2);
+                let line = lines.next(input, bound).map_err(|bad| match bad {
+                    Bad::TooLong => Refusal::new(400, RULE, "a chunk's size line that is too long", bound),
+                    Bad::BareLf(at) => Refusal::new(400, RULE, "a chunk's size line that ends in LF without CR", at),
+                })?;
+                let Some(line) = line else { return Ok(Part::NeedMore) };
+                let size = size_of(input.get(line.clone()).unwrap_or_default())?;
+                self.content = self.content.saturating_add(size);
+                if self.content > limits.body {
+                    return Err(Refusal::new(413, "RFC 9110 15.5.14", "a body that is too large", line.end + 2));
+                }
+                self.state = if size > 0 { State::Data(size) } else { State::Trailers(Lines::default(), 0) };
+                Part::Framing(line.end + 2)
+            }
+            State::Data(left) => {
+                let n = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
+                if n == 0 {
+                    return Ok(Part::NeedMore);
+                }
+                *left -= n as u64;
+                if *left == 0 {
+                    self.state = State::DataEnd;
+                }
+                Part::Data(n)
+            }
+            State::DataEnd => match input {
+                [] | [b'\r'] => return Ok(Part::NeedMore),
+                [b'\r', b'\n', ..] => {
+                    self.state = State::Size(Lines::default());
+                    Part::Framing(2)
+                }
+                _ => return Err(Refusal::new(400, RULE, "chunk data that is not followed by CRLF", 0)),
+            },
+            State::Trailers(lines, count) => match trailers(lines, count, input, limits)? {
+                Some(n) => {
+                    self.state = State::Over;
+                    Part::End(n)
+                }
+                None => return Ok(Part::NeedMore),
+            },
+            State::Over => Part::End(0),
+        };
+        self.count(part, limits)?;
+        Ok(part)
+    }
+    /// Bytes of content announced so far.
+    pub fn content(&self) -> u64 {
+        self.content
+    }
+    fn count(&mut self, part: Part, limits: &Limits) -> Result<(), Refusal> {
+        if let Part::Framing(n) = part {
+            self.framing += n as u64;
+            if self.framing > limits.chunk_framing {
+                return Err(Refusal::new(413, "RFC 9110 15.5.14", "more chunk framing than allowed", n));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// chunk-size [ chunk-ext ].
+fn size_of(line: &[u8]) -> Result<u64, Refusal> {
+    let digits = line.iter().take_while(|b| b.is_ascii_hexdigit()).count();
+    let (size, extensions) = line.split_at(digits);
+    if !(1..=16).contains(&digits) {
+        return Err(Refusal::new(400, RULE, "a chunk size that is not 1 to 16 hexadecimal digits", 0));
+    }
+    if !are_extensions(extensions) {
+        return Err(Refusal::new(400, "RFC 9112 7.1.1", "a malformed chunk size or extension", digits));
+    }
+    let digit = |b: &u8| u64::from(char::from(*b).to_digit(16).unwrap_or(0));
+    Ok(size.iter().fold(0, |n, b| n << 4 | digit(b)))
+}
+
+/// *( ";" name [ "=" ( token / quoted-string ) ] )
+fn are_extensions(mut rest: &[u8]) -> bool {
+    while let Some(after) = rest.strip_prefix(b";") {
+        let name = after.iter().position(|b| matches!(b, b';' | b'=')).unwrap_or(after.len());
+        let (name, after) = after.split_at(name);
+        if !is_token(name) {
+            return false;
+        }
+        rest = match after.strip_prefix(b"=") {
+            None => after,
+            Some(value) => match quoted(value) {
+                Some(n) => value.get(n..).unwrap_or_default(),
+                None => {
+                    let (token, after) = value.split_at(value.iter().position(|b| *b == b';').unwrap_or(value.len()));
+                    if !is_token(token) {
+                        return false;
+                    }
+                    after
+                }
+            },
+        };
+    }
+    rest.is_empty()
+}
+
+/// The length of a quoted string at the front (RFC 9110 5.6.4).
+fn quoted(value: &[u8]) -> Option<usize> {
+    let mut bytes = value.iter().enumerate();
+    bytes.next().filter(|(_, b)| **b == b'"')?;
+    while let Some((i, b)) = bytes.next() {
+        let text = |b: u8| matches!(b, b'\t' | b' '..=b'~' | 0x80..);
+        match b {
+            b'"' => return Some(i + 1),
+            b'\\' if bytes.next().is_some_and(|(_, b)| text(*b)) => {}
+            b if text(*b) && *b != b'\\' => {}
+            _ => return None,
+        }
+    }
+    None
+}
+
+/// The length of the trailer section with its empty line.
+fn trailers(lines: &mut Lines, count: &mut usize, input: &[u8], limits: &Limits) -> Result<Option<usize>, Refusal> {
+    const RULE: &str = "RFC 9112 7.1.2";
+    loop {
+        let line = lines.next(input, limits.trailers).map_err(|bad| match bad {
+            Bad::TooLong => Refusal::new(431, "RFC 6585 5", "trailers that are too large", limits.trailers),
+            Bad::BareLf(at) => Refusal::new(400, RULE, "a trailer line that ends in LF without CR", at),
+        })?;
+        let Some(line) = line else { return Ok(None) };
+        if line.is_empty() {
+            let (end, section) = (line.end + 2, input.get(..line.end + 2).unwrap_or_default());
+            fields::each(section, *count, 0, |field| {
+                if NOT_IN_TRAILERS.iter().any(|n| n.eq_ignore_ascii_case(field.name)) {
+                    return Err(Refusal::new(400, "RFC 9110 6.5.1", "a field that may not be a trailer", end));
+                }
+                Ok(())
+            })?;
+            return Ok(Some(end));
+        }
+        *count += 1;
+        if *count > limits.fields.min(MAX_FIELDS) {
+            return Err(Refusal::new(431, "RFC 6585 5", "too many trailers", line.start));
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "chunked_tests.rs"]
+mod tests;
