@@ -12,13 +12,18 @@ use std::path::PathBuf;
 
 /// Runs a recorded tool again, without sockets, and reports the first difference
 #[derive(Parser, Clone, Debug)]
-#[command(name = "replay", version, max_term_width = 100, after_help = "\
+#[command(
+    name = "replay",
+    version,
+    max_term_width = 100,
+    after_help = "\
 Exit codes: 0 same output, 10 different, 2 the file cannot be read.
 
 Examples:
   chat_server 9000 --record evening.rec     write a recording
   replay evening.rec                        run it again
-  replay evening.rec --until 100            only the first 100 inputs")]
+  replay evening.rec --until 100            only the first 100 inputs"
+)]
 struct Replay {
     /// A file that --record has written
     file: PathBuf,
@@ -56,6 +61,8 @@ fn dispatch(command: &[String], entries: &[Entry], until: Option<u64>) -> Result
     let again = match command.first().map(String::as_str) {
         Some("echo_server") => again::<tools::EchoServerTool>,
         Some("echo_client") => again::<tools::EchoClientTool>,
+        Some("epoll_echo_server") => again::<tools::EpollEchoTool>,
+        Some("io_uring_echo_server") => again::<tools::IoUringEchoTool>,
         Some("chat_server") => again::<tools::ChatServerTool>,
         Some("chat_client") => again::<tools::ChatClientTool>,
         other => return Err(Failure::usage(format!("no tool '{}' to replay", other.unwrap_or_default()))),

@@ -1,8 +1,8 @@
 //! The simulator: an echo server and its client under faults, and every fault seen to happen.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod simple;
-use simple::{Bug, Client, Echo};
 use drivers::sim::{Chance, Ended, NodeConfig, NodeId, Plan, Sim, check_seeds};
+use simple::{Bug, Client, Echo};
 use std::collections::BTreeSet;
 use std::panic::catch_unwind;
 use std::time::Duration;

@@ -1,11 +1,11 @@
 //! `chat_server`, `chat_client`.
-use super::{server_plan, target};
+use super::{running, server_plan, target};
 use crate::chat::core::Limits;
 use crate::chat::member::{Flood, Slow};
 use crate::chat::server::{ChatServer, Options as ChatOptions};
 use crate::cli::{ClientArgs, DriverArgs, Plan, ServerArgs, Tool, size};
 use crate::line_client::{LineClient, Options, Prompt};
-use crate::outcome::Failure;
+use crate::outcome::{Code, Failure};
 use crate::service::Settings;
 use clap::Parser;
 use drivers::{Config, Kind};
@@ -70,6 +70,9 @@ impl Tool for ChatServerTool {
 
     fn driver(&self) -> &DriverArgs {
         &self.args.driver
+    }
+    fn instead(&self) -> Option<Result<Code, Failure>> {
+        running(Self::NAME, &self.args)
     }
     fn plan(&self) -> Result<Plan, Failure> {
         if self.args.threads > 1 {
