@@ -9,6 +9,8 @@ use proto_core::{App, Chunk, Cx, Deadline, Input, Reason, Signal, Start, Token};
 
 type ClientCx<'a> = Cx<'a, Infallible, Infallible>;
 
+/// How a notice to this client begins.
+const OWN: &[u8] = b"* You ";
 /// Part byte of the connection.
 const DIAL: u8 = 1;
 
@@ -62,6 +64,8 @@ pub struct LineClient {
     prompted: bool,
     /// A line of the server is shown that has not ended yet.
     open_line: bool,
+    /// The first bytes of a line that are not shown yet.
+    held: Vec<u8>,
     stdin_ended: Option<Deadline>,
     sent: u64,
     received: u64,
@@ -80,6 +84,7 @@ impl LineClient {
             conn: None,
             prompted: false,
             open_line: false,
+            held: Vec::new(),
             stdin_ended: None,
             sent: 0,
             received: 0,
@@ -151,17 +156,24 @@ impl LineClient {
         }
     }
     fn lines(&mut self, chunk: &[u8], text: &mut String) {
-        for line in chunk.split_inclusive(|b| *b == b'\n') {
+        let mut bytes = std::mem::take(&mut self.held);
+        bytes.extend_from_slice(chunk);
+        for line in bytes.split_inclusive(|b| *b == b'\n') {
+            if self.options.notices && !self.open_line && OWN.starts_with(line) {
+                self.held = line.to_vec(); // it may yet become a notice to this client
+                return;
+            }
             if !self.open_line {
                 if std::mem::take(&mut self.prompted) {
                     text.push_str("\r\x1b[K"); // the prompt comes again after the line
                 }
                 text.push_str(self.options.prefix);
             }
+            let fresh = !self.open_line;
             let body = line.strip_suffix(b"\n").unwrap_or(line);
             self.open_line = body.len() == line.len();
             let body = body.strip_suffix(b"\r").unwrap_or(body);
-            let own = self.options.notices && body.starts_with(b"* You ");
+            let own = fresh && self.options.notices && body.starts_with(OWN);
             let body = if own { body.get(2..).unwrap_or_default() } else { body };
             text.push_str(&Plain(body).to_string());
             if !self.open_line {

@@ -3,6 +3,7 @@ use super::units::{self, Cidr, Target};
 use clap::Args;
 use core::time::Duration;
 use drivers::Kind;
+use drivers::sim::Plan;
 use std::path::PathBuf;
 
 /// How to run.
@@ -11,6 +12,9 @@ pub struct DriverArgs {
     /// auto, blocking, select, poll, epoll, io_uring, pool, async or sim
     #[arg(long, value_name = "NAME", help_heading = "Driver")]
     pub driver: Option<Kind>,
+    /// Faults of --driver sim, such as seed=7,delay=20ms±5ms,split=3,short=10%,reset=1%
+    #[arg(long, value_name = "PLAN", help_heading = "Driver")]
+    pub sim: Option<Plan>,
     /// Print which drivers this machine allows, and why not
     #[arg(long, help_heading = "Driver")]
     pub list_drivers: bool,

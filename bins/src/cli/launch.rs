@@ -142,6 +142,9 @@ fn run<T: Tool>(tool: &T, args: &[OsString]) -> Result<u8, Failure> {
     if kind == Kind::Sim {
         return tool.simulate().map(|code| code as u8);
     }
+    if flags.sim.is_some() {
+        return Err(Failure::usage("--sim needs --driver sim"));
+    }
     if kind == Kind::Auto {
         let (chosen, why) = drivers::choose();
         complain(T::NAME, &format!("driver {} ({why})", chosen.name()));

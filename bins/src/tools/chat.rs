@@ -1,4 +1,5 @@
 //! `chat_server`, `chat_client`.
+use super::simulate::{Scene, simulate};
 use super::{running, server_plan, target};
 use crate::chat::core::Limits;
 use crate::chat::member::{Flood, Slow};
@@ -74,6 +75,9 @@ impl Tool for ChatServerTool {
     fn instead(&self) -> Option<Result<Code, Failure>> {
         running(Self::NAME, &self.args)
     }
+    fn simulate(&self) -> Result<Code, Failure> {
+        simulate(self, self.args.driver.sim.as_ref(), Scene::Typists)
+    }
     fn plan(&self) -> Result<Plan, Failure> {
         if self.args.threads > 1 {
             return Err(Failure::usage("--threads: all clients of a chat must be on one loop"));
@@ -116,6 +120,9 @@ impl Tool for ChatClientTool {
 
     fn driver(&self) -> &DriverArgs {
         &self.args.driver
+    }
+    fn simulate(&self) -> Result<Code, Failure> {
+        simulate(self, self.args.driver.sim.as_ref(), Scene::Chat)
     }
     fn plan(&self) -> Result<Plan, Failure> {
         Ok(Plan { config: Config { stdin: true, ..Config::default() }, ..Plan::default() })

@@ -1,4 +1,5 @@
 //! `echo_server`, `echo_client`.
+use super::simulate::{Scene, simulate};
 use super::{running, server_plan, target};
 use crate::cli::{ClientArgs, DriverArgs, Plan, ServerArgs, Tool, duration, size};
 use crate::echo::server::EchoServer;
@@ -63,6 +64,9 @@ impl Tool for EchoServerTool {
     }
     fn instead(&self) -> Option<Result<Code, Failure>> {
         running(Self::NAME, &self.args)
+    }
+    fn simulate(&self) -> Result<Code, Failure> {
+        simulate(self, self.args.driver.sim.as_ref(), Scene::Typists)
     }
     fn plan(&self) -> Result<Plan, Failure> {
         if !self.udp {
@@ -161,6 +165,9 @@ impl Tool for EchoClientTool {
 
     fn driver(&self) -> &DriverArgs {
         &self.args.driver
+    }
+    fn simulate(&self) -> Result<Code, Failure> {
+        simulate(self, self.args.driver.sim.as_ref(), Scene::Echo)
     }
     fn plan(&self) -> Result<Plan, Failure> {
         let config = Config { stdin: !self.verify, ..Config::default() };

@@ -1,4 +1,5 @@
 //! `epoll_echo_server`, `io_uring_echo_server`: the same app on the driver of its name.
+use super::simulate::{Scene, simulate};
 use super::{running, server_plan};
 use crate::cli::{DriverArgs, Plan, ServerArgs, Tool};
 use crate::echo::load::LoadEcho;
@@ -54,6 +55,9 @@ Examples:
             }
             fn instead(&self) -> Option<Result<Code, Failure>> {
                 running(Self::NAME, &self.flags.args)
+            }
+            fn simulate(&self) -> Result<Code, Failure> {
+                simulate(self, self.flags.args.driver.sim.as_ref(), Scene::Streams)
             }
             fn plan(&self) -> Result<Plan, Failure> {
                 server_plan(Self::NAME, &self.flags.args)

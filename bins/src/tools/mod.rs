@@ -2,6 +2,7 @@
 mod chat;
 mod echo;
 mod load_echo;
+mod simulate;
 
 pub use chat::{ChatClientTool, ChatServerTool};
 pub use echo::{EchoClientTool, EchoServerTool};
@@ -12,12 +13,15 @@ use crate::dialer::{Family, Target};
 use crate::outcome::{Code, Failure};
 use crate::service::CONTROL;
 use crate::stats::SAMPLE;
-use drivers::{Bound, Config, listen};
+use drivers::{Bound, Config, Kind, listen};
 use proto_core::Addr;
 use std::io::Write;
 
 /// What a client's flags say to connect to.
 fn target(args: &ClientArgs) -> Target {
+    if args.driver.driver == Some(Kind::Sim) {
+        return simulate::target();
+    }
     let family = match (args.ipv4, args.ipv6) {
         (true, _) => Family::V4,
         (_, true) => Family::V6,
