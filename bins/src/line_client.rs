@@ -158,9 +158,11 @@ impl LineClient {
     fn lines(&mut self, chunk: &[u8], text: &mut String) {
         let mut bytes = std::mem::take(&mut self.held);
         bytes.extend_from_slice(chunk);
+        // What the end of the chunk has cut waits for the rest: the same text, however it was cut.
+        self.held = bytes.split_off(bytes.len() - unfinished(&bytes));
         for line in bytes.split_inclusive(|b| *b == b'\n') {
             if self.options.notices && !self.open_line && OWN.starts_with(line) {
-                self.held = line.to_vec(); // it may yet become a notice to this client
+                self.held.splice(..0, line.iter().copied()); // it may yet become a notice to this client
                 return;
             }
             if !self.open_line {
@@ -182,6 +184,8 @@ impl LineClient {
         }
     }
     fn disconnected(&mut self, why: Reason, cx: &mut ClientCx<'_>) {
+        let rest = Plain(&std::mem::take(&mut self.held)).to_string();
+        self.show(&rest, cx);
         let complete = !self.options.echo || self.received >= self.sent;
         if self.stdin_ended.is_some() && why == Reason::Finished && complete {
             if self.open_line || self.prompted {
@@ -273,6 +277,15 @@ impl core::fmt::Display for Plain<'_> {
     }
 }
 
+/// Bytes at the end that mean nothing yet: a CR, or the beginning of a character.
+fn unfinished(bytes: &[u8]) -> usize {
+    let cut = |n: &usize| {
+        let tail = bytes.get(bytes.len() - n..).unwrap_or_default();
+        tail == b"\r" || core::str::from_utf8(tail).is_err_and(|e| e.valid_up_to() == 0 && e.error_len().is_none())
+    };
+    (1..=bytes.len().min(3)).rev().find(cut).unwrap_or(0)
+}
+
 fn hex(bytes: &[u8], out: &mut String) {
     use core::fmt::Write;
     for row in bytes.chunks(16) {
@@ -280,5 +293,21 @@ fn hex(bytes: &[u8], out: &mut String) {
             let _ = write!(out, "{b:02x} "); // a String takes everything
         }
         let _ = writeln!(out, " \"{}\"", Escaped(row));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_chunk_cuts_waits() {
+        assert_eq!(unfinished(b""), 0);
+        assert_eq!(unfinished(b"abc"), 0);
+        assert_eq!(unfinished(b"abc\r"), 1);
+        assert_eq!(unfinished("a✓".as_bytes()), 0);
+        assert_eq!(unfinished(&"a✓".as_bytes()[..2]), 1);
+        assert_eq!(unfinished(&"a✓".as_bytes()[..3]), 2);
+        assert_eq!(unfinished(b"a\xff"), 0, "never valid: shown at once");
     }
 }

@@ -120,9 +120,8 @@ impl Tool {
         self.signal(rustix::process::Signal::INT);
         self.wait()
     }
-    /// Waits for the end.
+    /// Waits for the end; its standard input stays as it is.
     pub fn wait(mut self) -> Ended {
-        self.child.stdin = None;
         let end = Instant::now() + PATIENCE;
         let status = loop {
             match self.child.try_wait().expect("wait") {

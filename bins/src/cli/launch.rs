@@ -150,9 +150,9 @@ fn run<T: Tool>(tool: &T, args: &[OsString]) -> Result<u8, Failure> {
         complain(T::NAME, &format!("driver {} ({why})", chosen.name()));
         kind = chosen;
     }
-    drivers::available(kind).map_err(|why| Failure::new(Code::Local, why))?;
     bind::raise_descriptors();
     let mut plan = tool.plan()?;
+    drivers::available(kind).map_err(|why| Failure::new(Code::Local, why))?;
     configure(&mut plan.config, flags, T::NAME, args)?;
     if kind == Kind::Pool && plan.config.workers == 0 {
         plan.config.workers = std::thread::available_parallelism().map_or(1, Into::into);
