@@ -37,16 +37,16 @@ impl<A: App + 'static> Driver<A> {
         if io.closing {
             return self.release(l);
         }
-        match (fd, Errno::from_raw_os_error(d.res.wrapping_neg())) {
+        match (fd, d.outcome()) {
             (Some(fd), _) if self.host.is_accepting(l) => self.welcome(l, fd),
             (Some(fd), _) => io.cold().accepted.push_back(fd),
-            (None, Errno::CANCELED) => {}
-            (None, e @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::INVAL)) => {
+            (None, Err(e @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::INVAL))) => {
                 self.host.accept_failed(l, sock::reason(e));
                 self.ops();
             }
+            (None, Ok(_) | Err(Errno::CANCELED)) => {}
             // ECONNABORTED and its like: the next one.
-            (None, _) => self.host.counters.accept_errors += 1,
+            (None, Err(_)) => self.host.counters.accept_errors += 1,
         }
         self.arm_accept(l);
     }

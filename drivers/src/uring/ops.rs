@@ -85,12 +85,7 @@ impl<A: App + 'static> Driver<A> {
         if io.closing {
             return self.release(t);
         }
-        let fate = if d.res < 0 {
-            Err(Errno::from_raw_os_error(d.res.wrapping_neg()))
-        } else {
-            sock::connected_peer(&io.fd)
-        };
-        match fate {
+        match d.outcome().and_then(|_| sock::connected_peer(&io.fd)) {
             Ok(peer) => {
                 io.kind = Kind::Stream;
                 self.tell(Input::Connected { conn: t, peer });
@@ -156,16 +151,16 @@ impl<A: App + 'static> Driver<A> {
         }
     }
     /// A poll of a datagram socket has completed.
-    pub(super) fn polled_datagrams(&mut self, t: Token, res: i32) {
-        match Errno::from_raw_os_error(res.wrapping_neg()) {
-            _ if res >= 0 => {
+    pub(super) fn polled_datagrams(&mut self, t: Token, outcome: rustix::io::Result<usize>) {
+        match outcome {
+            Ok(_) => {
                 if let Some(io) = self.conns.live(t) {
                     io.readable = true;
                 }
                 self.datagrams(t);
             }
-            Errno::CANCELED => {}
-            e => self.die(t, sock::reason(e)),
+            Err(Errno::CANCELED) => {}
+            Err(e) => self.die(t, sock::reason(e)),
         }
         self.watch_datagrams(t);
         self.ops();

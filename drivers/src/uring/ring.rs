@@ -10,6 +10,7 @@ use crate::{Config, Error};
 use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 use proto_core::Token;
+use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -61,6 +62,15 @@ impl Done {
     /// The token's bits with part 0.
     pub fn token(self) -> u64 {
         self.name & !PART
+    }
+    /// What it came to.
+    #[inline]
+    pub fn outcome(self) -> Result<usize, Errno> {
+        match self.res {
+            n @ 0.. => Ok(n as usize),
+            n @ -4095..0 => Err(Errno::from_raw_os_error(-n)),
+            _ => Err(Errno::IO), // no kernel says that
+        }
     }
     /// The operation goes on.
     pub fn more(self) -> bool {

@@ -67,10 +67,8 @@ impl<A: App + 'static> Driver<A> {
         if closing {
             return self.release(t);
         }
-        if d.res <= 0 {
-            self.received_none(t, d.res);
-        }
-        if ended && d.res != -libc::ENOBUFS {
+        let starved = d.res <= 0 && self.received_none(t, d.outcome());
+        if ended && !starved {
             self.arm(t);
         }
     }
@@ -109,15 +107,20 @@ impl<A: App + 'static> Driver<A> {
             self.settle();
         }
     }
+    /// A receive has ended without bytes; true if it found no buffer.
     #[cold]
-    fn received_none(&mut self, t: Token, res: i32) {
-        match Errno::from_raw_os_error(res.wrapping_neg()) {
-            _ if res == 0 => self.ended(t),
-            Errno::NOBUFS => self.starved.push_back(t),
-            Errno::CANCELED | Errno::INTR | Errno::AGAIN => {} // armed again
-            e => self.die(t, sock::reason(e)),
+    fn received_none(&mut self, t: Token, outcome: rustix::io::Result<usize>) -> bool {
+        match outcome {
+            Ok(_) => self.ended(t),
+            Err(Errno::NOBUFS) => {
+                self.starved.push_back(t);
+                return true;
+            }
+            Err(Errno::CANCELED | Errno::INTR | Errno::AGAIN) => {} // armed again
+            Err(e) => self.die(t, sock::reason(e)),
         }
         self.ops();
+        false
     }
     /// The peer has said its last byte.
     fn ended(&mut self, t: Token) {
@@ -186,7 +189,7 @@ impl<A: App + 'static> Driver<A> {
             return self.release(t);
         }
         if io.kind == Kind::Datagram {
-            return self.polled_datagrams(t, d.res);
+            return self.polled_datagrams(t, d.outcome());
         }
         let is = |bits: i16| d.res > 0 && d.res & i32::from(bits) != 0;
         if d.res > 0 {
@@ -197,8 +200,10 @@ impl<A: App + 'static> Driver<A> {
             if is(libc::POLLERR) && !self.wants(t) {
                 self.failed(t);
             }
-        } else if d.res < 0 && d.res != -libc::ECANCELED {
-            self.die(t, sock::reason(Errno::from_raw_os_error(d.res.wrapping_neg())));
+        } else if let Err(e) = d.outcome()
+            && e != Errno::CANCELED
+        {
+            self.die(t, sock::reason(e));
             self.ops();
         }
         self.arm(t);
@@ -360,15 +365,13 @@ impl<A: App + 'static> Driver<A> {
         if io.closing {
             return self.release(t);
         }
-        match usize::try_from(d.res) {
+        match d.outcome() {
             Ok(n) => self.host.confirmed(t, n),
-            Err(_) => match Errno::from_raw_os_error(d.res.wrapping_neg()) {
-                Errno::INTR | Errno::AGAIN => {}
-                e => {
-                    self.die(t, sock::reason(e));
-                    return self.ops();
-                }
-            },
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            Err(e) => {
+                self.die(t, sock::reason(e));
+                return self.ops();
+            }
         }
         self.pump(t);
         if !self.news.is_empty() {
