@@ -82,8 +82,8 @@ fn other_tasks_of_the_runtime_go_on() {
     let _alone = common::alone();
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let ((a, at), (tell, _seen)) = (bind(), channel());
+    let mut c = TcpStream::connect(at).unwrap();
     let flood = std::thread::spawn(move || {
-        let mut c = TcpStream::connect(at).unwrap();
         let mut from = c.try_clone().unwrap();
         let reader = std::thread::spawn(move || while matches!(from.read(&mut [0; 4096]), Ok(1..)) {});
         while c.write_all(&[1; 4096]).is_ok() {}
