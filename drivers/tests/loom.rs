@@ -5,6 +5,7 @@
 //! Each model comes with a control: the same model with one mistake in it, which loom must find. A deadlock that loom
 //! finds ends its process, so those with one are `ignored` and run by their control in a process of their own.
 #![cfg(loom)]
+#![allow(clippy::unwrap_used)] // a test fails by panicking
 use drivers::mail::{Mailbox, Queue, Wake};
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
