@@ -2,6 +2,10 @@
 use crate::{Bytes, Chunk, Deadline, Fault, FileId, Info, Instant, Layer, Machine, Next, Sealed, Token, Tx};
 use alloc::{boxed::Box, vec::Vec};
 use core::mem;
+use core::time::Duration;
+
+/// How long the peer of a connection that is over may take to read the last words, without progress.
+pub(crate) const LINGER: Duration = Duration::from_secs(2);
 
 /// What happened on a connection.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,9 +51,16 @@ pub struct Conn<M> {
     pub machine: M,
     stages: Vec<Stage>,
     tail: Vec<u8>,
+    /// What a layer said and the app has not heard yet, because the machine paused or the app stopped listening.
+    ready: Option<Info>,
+    fault: Option<Fault>,
     eof: bool,
     over: bool,
-    pub(crate) paused: bool,
+    paused: bool,
+    /// Over, but waiting for files ahead of the last words: since when, and what had been sent by then.
+    pub(crate) draining: Option<(Instant, u64)>,
+    /// A file that was promised could not be read: nothing that follows may be sent.
+    pub(crate) broken: bool,
     pub(crate) held: bool,
     pub(crate) touched: bool,
     pub(crate) closing: bool,
@@ -63,9 +74,13 @@ impl<M: Machine> Conn<M> {
             machine,
             stages: layers.into_iter().map(stage).collect(),
             tail: Vec::new(),
+            ready: None,
+            fault: None,
             eof: false,
             over: false,
             paused: false,
+            draining: None,
+            broken: false,
             held: false,
             touched: false,
             closing: false,
@@ -90,10 +105,27 @@ impl<M: Machine> Conn<M> {
     }
     /// Where the machine writes: the top layer, or the wire if there is none.
     pub(crate) fn out<'a>(&'a mut self, wire: &'a mut Tx) -> &'a mut Tx {
-        self.stages.last_mut().map_or(wire, |s| &mut s.out)
+        self.parts(wire).1
     }
+    /// The top layer's output has as much room as the wire: so a machine pauses only if its output, once sealed, fills
+    /// the wire, and `Writable` will come.
     pub(crate) fn parts<'a>(&'a mut self, wire: &'a mut Tx) -> (&'a mut M, &'a mut Tx) {
-        (&mut self.machine, self.stages.last_mut().map_or(wire, |s| &mut s.out))
+        let out = match self.stages.last_mut() {
+            Some(top) => {
+                top.out.set_limit(wire.room());
+                &mut top.out
+            }
+            None => wire,
+        };
+        (&mut self.machine, out)
+    }
+    /// Nothing may be put any more.
+    pub(crate) fn is_finished(&self, wire: &Tx) -> bool {
+        self.closing || self.stages.last().map_or(wire, |top| &top.out).is_finished()
+    }
+    /// Input is wanted. A handshake goes on even while the machine waits for room.
+    pub(crate) fn wants_input(&self) -> bool {
+        !(self.held || self.paused && self.stages.iter().all(|s| s.ready))
     }
     pub(crate) fn is_layered(&self) -> bool {
         !self.stages.is_empty()
@@ -114,11 +146,13 @@ impl<M: Machine> Conn<M> {
 
     /// Takes the connection's bytes out for a round of [`Conn::next`].
     pub(crate) fn feed<'c>(&mut self, token: Token, now: Instant, chunk: Option<Chunk<'c>>, wire: &mut Tx) -> Feed<'c> {
-        let mut feed = Feed { token, store: Store::Kept(Vec::new()), at: 0, eof: self.eof, ready: None, fault: None };
+        let mut feed = Feed { eof: self.eof, ..Feed::none(token) };
         if self.over {
             return feed;
         }
+        (feed.ready, feed.fault) = (self.ready.take(), self.fault.take());
         match chunk {
+            Some(_) if feed.fault.is_some() => {} // a layer has lost its way
             Some(chunk) if self.is_layered() => {
                 if let Some(s) = self.stages.first_mut() {
                     s.inbox.extend_from_slice(&chunk);
@@ -140,16 +174,20 @@ impl<M: Machine> Conn<M> {
             let mut plain = Vec::new();
             let Some((stage, below)) = self.stage(i, wire) else { return };
             let mut inbox = mem::take(&mut stage.inbox);
-            let opened = stage.layer.open(now, &mut inbox, &mut plain, below);
-            stage.inbox = inbox;
-            match opened {
-                Ok(None) => {}
-                Ok(Some(info)) => {
-                    stage.ready = true;
-                    feed.ready = Some(info);
+            loop {
+                match stage.layer.open(now, &mut inbox, &mut plain, below) {
+                    Ok(None) => break,
+                    Ok(Some(info)) => {
+                        stage.ready = true;
+                        feed.ready = Some(info); // once more, for what follows the handshake
+                    }
+                    Err(fault) => {
+                        feed.fault = feed.fault.or(Some(fault));
+                        break;
+                    }
                 }
-                Err(fault) => feed.fault = Some(fault),
             }
+            stage.inbox = inbox;
             match self.stages.get_mut(i + 1) {
                 Some(next) => next.inbox.append(&mut plain),
                 None => self.tail.append(&mut plain),
@@ -159,14 +197,15 @@ impl<M: Machine> Conn<M> {
             feed.ready = None; // told when the last layer is ready
         }
     }
-    /// Notes the end of the wire's input.
+    /// Notes the end of the wire's input. One that a layer calls cut short is none for the machine, which would take
+    /// what it has for the whole.
     pub(crate) fn end_of_input(&mut self, wire: &mut Tx) -> Result<(), Fault> {
-        self.eof = true;
         for i in 0..self.stages.len() {
             if let Some((stage, below)) = self.stage(i, wire) {
                 stage.layer.end_of_input(below)?;
             }
         }
+        self.eof = true;
         Ok(())
     }
 
@@ -178,7 +217,7 @@ impl<M: Machine> Conn<M> {
         wire: &mut Tx,
     ) -> Result<Step<'f, M>, Fault> {
         if self.over {
-            return Ok(crate::Step::Closed);
+            return Ok(crate::Step::NeedMore); // the end was told once
         }
         if let Some(info) = feed.ready.take() {
             return Ok(crate::Step::Event(ConnEvent::Ready(info)));
@@ -191,7 +230,7 @@ impl<M: Machine> Conn<M> {
         let step = machine.poll(now, &mut rx, tx);
         *at += before - rx.len();
         debug_assert!(
-            !(rx.is_eof() && matches!(step, Ok(crate::Step::NeedMore))),
+            !(rx.is_last() && matches!(step, Ok(crate::Step::NeedMore))),
             "a machine must not wait for more after the end of input"
         );
         self.paused = matches!(step, Ok(crate::Step::Paused));
@@ -213,6 +252,7 @@ impl<M: Machine> Conn<M> {
         if self.over {
             return;
         }
+        (self.ready, self.fault) = (feed.ready, feed.fault);
         match feed.store {
             Store::Lent(c) => self.tail.extend_from_slice(c.get(feed.at..).unwrap_or_default()),
             Store::Kept(mut v) if feed.at < v.len() => {
@@ -224,18 +264,38 @@ impl<M: Machine> Conn<M> {
     }
 
     /// Lets the machine fill, and seals what it put, down to the wire. The file range that must be read first, if any.
-    pub(crate) fn flush(&mut self, now: Instant, wire: &mut Tx) -> Result<Option<(FileId, u64, u32)>, Fault> {
+    pub(crate) fn flush(&mut self, now: Instant, wire: &mut Tx) -> Result<Option<FileRange>, Fault> {
         if !self.over {
             let (machine, tx) = self.parts(wire);
             machine.fill(now, tx);
         }
+        if self.broken {
+            return Ok(None);
+        }
+        // Again while bytes move: what leaves a lower stage makes room for the upper one.
+        loop {
+            let (moved, file) = self.seal(now, wire)?;
+            if !moved || file.is_some() {
+                return Ok(file);
+            }
+        }
+    }
+    /// Goes over the stages once, from the top. Whether bytes moved, and the first file range in the way.
+    fn seal(&mut self, now: Instant, wire: &mut Tx) -> Result<(bool, Option<FileRange>), Fault> {
+        let (mut moved, mut need) = (false, None);
         for i in (0..self.stages.len()).rev() {
             let Some((stage, below)) = self.stage(i, wire) else { break };
             while !stage.out.is_empty() && below.room() > 0 {
-                match stage.layer.seal(now, &mut stage.out, below)? {
-                    Sealed::All => {}
-                    Sealed::WireFull | Sealed::NotReady => break,
-                    Sealed::NeedFile { file, offset, len } => return Ok(Some((file, offset, len))),
+                let before = stage.out.len();
+                let sealed = stage.layer.seal(now, &mut stage.out, below)?;
+                moved |= stage.out.len() != before;
+                match sealed {
+                    Sealed::All if stage.out.len() < before => {}
+                    Sealed::All | Sealed::WireFull | Sealed::NotReady => break,
+                    Sealed::NeedFile { file, offset, len } => {
+                        need = need.or(Some((file, offset, len)));
+                        break;
+                    }
                 }
             }
             if stage.out.is_finished() && stage.out.is_empty() && !stage.closed {
@@ -244,7 +304,20 @@ impl<M: Machine> Conn<M> {
                 below.finish();
             }
         }
-        Ok(None)
+        Ok((moved, need))
+    }
+    /// It is over: nothing more will be put. What is sealed now may overfill the wire by what was queued above it,
+    /// unless files are waiting, which would be read into memory. True if they are.
+    pub(crate) fn finish(&mut self, wire: &mut Tx) -> bool {
+        if !self.is_finished(wire) {
+            self.out(wire).finish();
+        }
+        let files = !self.broken && self.stages.iter().any(|s| s.out.files().next().is_some());
+        if self.is_layered() && !files {
+            wire.set_limit(usize::MAX);
+            self.stages.iter_mut().for_each(|s| s.out.set_limit(usize::MAX));
+        }
+        files
     }
     /// Bytes of the file range that [`Conn::flush`] asked for.
     pub(crate) fn supply(&mut self, bytes: Bytes) {
@@ -253,10 +326,11 @@ impl<M: Machine> Conn<M> {
         }
     }
 
-    /// The next deadline of the machine or a layer.
+    /// The next deadline of the machine or a layer, or of the peer once it is over.
     pub fn deadline(&self) -> Option<Deadline> {
         if self.over {
-            return None;
+            let (since, _) = self.draining.filter(|_| !self.closing)?;
+            return Some(Deadline::new(since, LINGER, "reader of the last words"));
         }
         let layers = self.stages.iter().fold(None, |d, s| Deadline::earliest(d, s.layer.deadline()));
         Deadline::earliest(self.machine.deadline(), layers)
@@ -273,6 +347,9 @@ impl<M: Machine> Conn<M> {
         if machine.deadline().is_some_and(|d| d.at <= now) { machine.on_deadline(now, tx) } else { Ok(()) }
     }
 }
+
+/// File, offset and length of what [`Conn::flush`] cannot go on without.
+pub(crate) type FileRange = (FileId, u64, u32);
 
 /// What a step of a connection's machine gives.
 pub(crate) type Step<'f, M> = crate::Step<ConnEvent<<M as Machine>::Event<'f>>>;

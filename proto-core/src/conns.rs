@@ -1,13 +1,10 @@
 //! All connections of an app, or of one of its parts.
+use crate::conn::LINGER;
 use crate::{
     Answer, Ask, Bytes, Chunk, Conn, ConnEvent, Cx, Deadline, Fault, Feed, Layer, Machine, OpId, Reason, Slots, Step,
     Timers, Token, Tx,
 };
-use alloc::{boxed::Box, vec::Vec};
-use core::time::Duration;
-
-/// How long the peer of a faulty connection may take to read the last words.
-const LINGER: Duration = Duration::from_secs(2);
+use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 
 /// The app owns its connections, the driver owns each token's output; only [`Conns::settle`] crosses.
 ///
@@ -31,13 +28,16 @@ pub struct Conns<M> {
     slots: Slots<Conn<M>>,
     touched: Vec<Token>,
     timers: Timers<Token>,
+    /// Questions of `settle` that are not answered yet.
+    asked: BTreeMap<OpId, Token>,
     part: u8,
 }
 
 impl<M: Machine> Conns<M> {
     /// Its questions to the driver (file ranges under a layer) carry `part`.
     pub fn new(part: u8) -> Self {
-        Conns { slots: Slots::default(), touched: Vec::new(), timers: Timers::default(), part }
+        let asked = BTreeMap::new();
+        Conns { slots: Slots::default(), touched: Vec::new(), timers: Timers::default(), asked, part }
     }
     /// Puts a machine, and layers from the wire upwards, on a token; from now on only this writes to it.
     pub fn insert<J, X>(&mut self, t: Token, machine: M, layers: Vec<Box<dyn Layer>>, cx: &mut Cx<'_, J, X>) {
@@ -71,15 +71,21 @@ impl<M: Machine> Conns<M> {
     pub fn peek(&self, t: Token) -> Option<&Conn<M>> {
         self.slots.get(t)
     }
-    /// Where bytes for the peer go: above all layers.
+    /// Where bytes for the peer go: above all layers. `None` once the output is finished.
     pub fn out<'a, J, X>(&'a mut self, t: Token, cx: &'a mut Cx<'_, J, X>) -> Option<&'a mut Tx> {
-        let conn = self.get(t)?;
-        Some(conn.out(cx.wire(t)?))
+        self.machine(t, cx).map(|(_, out)| out)
     }
-    /// The machine and where it writes, for a command: `ws.send_text(tx, ..)`.
+    /// The machine and where it writes, for a command: `ws.send_text(tx, ..)`. `None` once the output is finished.
     pub fn machine<'a, J, X>(&'a mut self, t: Token, cx: &'a mut Cx<'_, J, X>) -> Option<(&'a mut M, &'a mut Tx)> {
         let conn = self.get(t)?;
-        Some(conn.parts(cx.wire(t)?))
+        let wire = cx.wire(t)?;
+        if conn.is_finished(wire) { None } else { Some(conn.parts(wire)) }
+    }
+    /// The app has had enough: input is swallowed from now on, and `settle` closes after what was put.
+    pub fn close(&mut self, t: Token) {
+        if let Some(conn) = self.get(t) {
+            conn.end();
+        }
     }
     /// All, in slot order.
     pub fn iter(&self) -> impl Iterator<Item = (Token, &Conn<M>)> {
@@ -117,14 +123,15 @@ impl<M: Machine> Conns<M> {
             _ => Feed::none(t),
         }
     }
-    /// The next thing that happened. After `Err` the connection is over: its input is swallowed, `settle` closes it.
+    /// The next thing that happened. After `Closed` or `Err`, told once, the connection is over: it only ever needs
+    /// more, its input is swallowed, and `settle` closes it.
     pub fn next<'f, J, X>(
         &mut self,
         feed: &'f mut Feed<'_>,
         cx: &mut Cx<'_, J, X>,
     ) -> Result<Step<ConnEvent<M::Event<'f>>>, Fault> {
         let (now, t) = (cx.now, feed.token);
-        let (Some(conn), Some(wire)) = (self.slots.get_mut(t), cx.wire(t)) else { return Ok(Step::Closed) };
+        let (Some(conn), Some(wire)) = (self.slots.get_mut(t), cx.wire(t)) else { return Ok(Step::NeedMore) };
         let step = conn.next(now, feed, wire);
         if step.is_err() {
             conn.end();
@@ -150,45 +157,78 @@ impl<M: Machine> Conns<M> {
         while let Some(t) = self.touched.pop() {
             let Some(conn) = self.slots.get_mut(t) else { continue };
             conn.touched = false;
-            let now = cx.now;
-            let Some(wire) = cx.wire(t) else { continue };
-            let flushed = conn.flush(now, wire);
-            match flushed {
-                Ok(None) => {}
-                Ok(Some((file, offset, len))) if !conn.asked => {
-                    conn.asked = true;
-                    cx.ask(OpId::new(self.part, key(t)), Ask::Read { file, offset, len });
-                }
-                Ok(Some(_)) => {}
-                Err(fault) => {
-                    conn.end();
-                    on(t, fault);
-                }
-            }
-            if conn.is_over() {
-                if !core::mem::replace(&mut conn.closing, true) {
-                    self.timers.disarm(t);
-                    cx.read(t, true);
-                    close(conn, t, cx);
-                }
+            if conn.closing {
                 continue;
             }
-            cx.read(t, !(conn.paused || conn.held));
+            if !conn.is_over()
+                && let Err(fault) = self.flush(t, cx)
+            {
+                on(t, fault);
+            }
+            let Some(conn) = self.slots.get_mut(t) else { continue };
+            if conn.is_over() {
+                self.wind_up(t, cx);
+                continue;
+            }
+            cx.read(t, conn.wants_input());
             if let Some(d) = conn.deadline() {
                 self.timers.arm(t, d.at);
             }
         }
     }
+    /// Seals, and asks for the file range that is in the way. After `Err` the connection is over.
+    fn flush<J, X>(&mut self, t: Token, cx: &mut Cx<'_, J, X>) -> Result<(), Fault> {
+        let now = cx.now;
+        let (Some(conn), Some(wire)) = (self.slots.get_mut(t), cx.wire(t)) else { return Ok(()) };
+        let flushed = conn.flush(now, wire).inspect_err(|_| conn.end())?;
+        if let Some((file, offset, len)) = flushed
+            && !core::mem::replace(&mut conn.asked, true)
+        {
+            let id = OpId::new(self.part, key(t));
+            self.asked.insert(id, t);
+            cx.ask(id, Ask::Read { file, offset, len });
+        }
+        Ok(())
+    }
+    /// Sends the last words of a connection that is over, then closes it.
+    fn wind_up<J, X>(&mut self, t: Token, cx: &mut Cx<'_, J, X>) {
+        cx.read(t, true); // and swallow it, so that the peer is not reset before it has read
+        let (Some(conn), Some(wire)) = (self.slots.get_mut(t), cx.wire(t)) else { return };
+        conn.finish(wire);
+        let _ = self.flush(t, cx); // a second fault changes nothing
+        let (Some(conn), Some(wire)) = (self.slots.get_mut(t), cx.wire(t)) else { return };
+        if conn.broken {
+            conn.closing = true;
+            cx.abort(t);
+        } else if conn.finish(wire) {
+            let (now, sent) = (cx.now, cx.stat(t).sent);
+            if conn.draining.is_none_or(|(_, before)| before != sent) {
+                conn.draining = Some((now, sent));
+            }
+            self.timers.arm(t, now.after(LINGER));
+            return;
+        } else {
+            conn.closing = true;
+            let now = cx.now;
+            if let Some(wire) = cx.wire(t) {
+                let _ = conn.flush(now, wire); // the last file has just left
+            }
+            cx.close(t, LINGER);
+        }
+        self.timers.disarm(t);
+    }
     /// The answer to a question of `settle`; false if it was somebody else's.
     pub fn answer(&mut self, id: OpId, answer: &Result<Answer, Reason>) -> bool {
-        let Some(t) = self.slots.iter().map(|(t, _)| t).find(|t| OpId::new(self.part, key(*t)) == id) else {
-            return false;
-        };
-        let Some(conn) = self.get(t) else { return false };
+        let Some(t) = self.asked.remove(&id) else { return false };
+        let Some(conn) = self.get(t) else { return true };
         conn.asked = false;
         match answer {
             Ok(Answer::Read(bytes)) if !bytes.is_empty() => conn.supply(Bytes::clone(bytes)),
-            _ => conn.end(), // a file that shrank or failed: never pad
+            // A file that shrank or failed. Never pad, and never look complete.
+            _ => {
+                conn.broken = true;
+                conn.end();
+            }
         }
         true
     }
@@ -207,8 +247,15 @@ impl<M: Machine> Conns<M> {
                 self.timers.arm(t, d.at); // it had moved
                 continue;
             }
-            let now = cx.now;
+            let (now, sent) = (cx.now, cx.stat(t).sent);
             let (Some(conn), Some(wire)) = (self.get(t), cx.wire(t)) else { continue };
+            if conn.is_over() {
+                if conn.draining.is_some_and(|(_, before)| before == sent) {
+                    conn.closing = true;
+                    cx.abort(t);
+                }
+                continue; // progress: settle waits anew
+            }
             let told = conn.on_deadline(now, wire);
             if told.is_err() {
                 conn.end();
@@ -229,16 +276,6 @@ impl<M: Machine> Conns<M> {
 /// Index and generation are 56 bits: just what an `OpId` has room for.
 fn key(t: Token) -> u64 {
     (t.generation() as u64) << 24 | t.index() as u64
-}
-
-fn close<M: Machine, J, X>(conn: &mut Conn<M>, t: Token, cx: &mut Cx<'_, J, X>) {
-    let now = cx.now;
-    if let Some(wire) = cx.wire(t) {
-        let out = conn.out(wire);
-        out.finish();
-        let _ = conn.flush(now, wire); // a second fault changes nothing
-    }
-    cx.close(t, LINGER);
 }
 
 #[cfg(test)]

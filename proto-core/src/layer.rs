@@ -37,7 +37,7 @@ pub trait Layer: Send {
     /// Sends the first flight, if this side speaks first.
     fn start(&mut self, now: Instant, wire: &mut Tx);
     /// Takes what it can from the front of `input`, appends what that means to `plain`, answers on `wire`.
-    /// `Some` exactly once: when it became ready.
+    /// `Some` exactly once: at the moment it became ready, whatever follows in `input`; it is called again for that.
     fn open(
         &mut self,
         now: Instant,
@@ -45,7 +45,8 @@ pub trait Layer: Send {
         plain: &mut Vec<u8>,
         wire: &mut Tx,
     ) -> Result<Option<Info>, Fault>;
-    /// Moves bytes from `plain` to `wire` while that has room.
+    /// Moves bytes from `plain` to `wire` while that has room. What it writes is never shorter than what it takes:
+    /// whoever pauses until the wire has room relies on it.
     fn seal(&mut self, now: Instant, plain: &mut Tx, wire: &mut Tx) -> Result<Sealed, Fault>;
     /// The wire's input has ended. An error if that cuts something short.
     fn end_of_input(&mut self, wire: &mut Tx) -> Result<(), Fault>;

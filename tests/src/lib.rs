@@ -1,4 +1,8 @@
 //! The test bed: helpers that tests of every protocol and tool reuse.
 
+pub mod drive;
+pub mod laws;
 pub mod process;
 pub mod scenario;
+pub mod subjects;
+pub mod transcript;

@@ -2,6 +2,7 @@
 mod cli;
 mod clients;
 mod faults;
+mod machines;
 mod scenarios;
 mod simulated;
 mod tidy;

@@ -1,0 +1,110 @@
+//! The machines of `proto-core`, as subjects of transcripts, laws and fuzzing.
+use crate::drive::{Said, Subject};
+use proto_core::{Tx, echo, http1, line};
+use std::str::FromStr;
+
+type Settings = [(String, String)];
+
+/// Hands each setting to `f`, which says whether it knows it.
+fn each(settings: &Settings, mut f: impl FnMut(&str, &str) -> Result<bool, String>) -> Result<(), String> {
+    for (name, value) in settings {
+        if !f(name, value)? {
+            return Err(format!("no such setting: {name}"));
+        }
+    }
+    Ok(())
+}
+
+fn number<T: FromStr>(value: &str, field: &mut T) -> Result<bool, String> {
+    *field = value.parse().map_err(|_| format!("not a number: {value}"))?;
+    Ok(true)
+}
+
+fn http_limit(limits: &mut http1::Limits, name: &str, value: &str) -> Result<bool, String> {
+    match name {
+        "request_line" => number(value, &mut limits.request_line),
+        "head" => number(value, &mut limits.head),
+        "fields" => number(value, &mut limits.fields),
+        "body" => number(value, &mut limits.body),
+        "chunk_line" => number(value, &mut limits.chunk_line),
+        "chunk_framing" => number(value, &mut limits.chunk_framing),
+        "trailers" => number(value, &mut limits.trailers),
+        _ => Ok(false),
+    }
+}
+
+/// [`line::Lines`].
+pub struct Lines;
+
+impl Subject for Lines {
+    type Machine = line::Lines;
+    fn new(settings: &Settings) -> Result<line::Lines, String> {
+        let mut limits = line::Limits::default();
+        each(settings, |name, value| if name == "line" { number(value, &mut limits.line) } else { Ok(false) })?;
+        Ok(line::Lines::new(limits))
+    }
+    fn said(event: line::Event<'_>, _: &mut Tx) -> Said {
+        Said::Event(match event {
+            line::Event::Line(l) => format!("line {}", l.escape_ascii()),
+            line::Event::TooLong(l) => format!("too long {}", l.escape_ascii()),
+        })
+    }
+}
+
+/// [`http1::Requests`].
+pub struct Requests;
+
+impl Subject for Requests {
+    type Machine = http1::Requests;
+    fn new(settings: &Settings) -> Result<http1::Requests, String> {
+        let mut limits = http1::Limits::default();
+        each(settings, |name, value| http_limit(&mut limits, name, value))?;
+        Ok(http1::Requests::new(limits))
+    }
+    fn said(event: http1::Event<'_>, _: &mut Tx) -> Said {
+        let http1::Event::Request { raw, head_len, method, version, keep_alive } = event;
+        let first = raw.split(|b| *b == b'\r').next().unwrap_or_default();
+        let (first, cut) = first.get(..60).map_or((first, ""), |f| (f, "..."));
+        let body = raw.get(head_len..).unwrap_or_default();
+        let body = match body.get(..60) {
+            Some(b) if body.len() > 60 => format!("{}...", b.escape_ascii()),
+            _ => body.escape_ascii().to_string(),
+        };
+        let stay = if keep_alive { "keep" } else { "close" };
+        let first = first.escape_ascii();
+        Said::Event(format!("{method:?} {version:?} {stay} {head_len}+{} {first}{cut} | {body}", raw.len() - head_len))
+    }
+}
+
+/// [`echo::Echo`], with the app's part: bytes go back.
+pub struct Echo;
+
+impl Subject for Echo {
+    type Machine = echo::Echo;
+    const PIECES: &'static [&'static str] = &["bytes"];
+    fn new(settings: &Settings) -> Result<echo::Echo, String> {
+        let mut limits = echo::Limits::default();
+        let mut mode = echo::Mode::Auto;
+        each(settings, |name, value| match (name, value) {
+            ("mode", "auto" | "on" | "off") => {
+                mode = match value {
+                    "on" => echo::Mode::On,
+                    "off" => echo::Mode::Off,
+                    _ => echo::Mode::Auto,
+                };
+                Ok(true)
+            }
+            _ => http_limit(&mut limits.http, name, value),
+        })?;
+        Ok(echo::Echo::new(mode, limits))
+    }
+    fn said(event: echo::Event<'_>, tx: &mut Tx) -> Said {
+        match event {
+            echo::Event::Bytes(bytes) => {
+                tx.put(bytes);
+                Said::Piece("bytes", bytes.to_vec())
+            }
+            echo::Event::Answered(n) => Said::Event(format!("answered {n}")),
+        }
+    }
+}
