@@ -1,4 +1,5 @@
 //! The driver `io_uring`: the scenarios of all drivers, and what only a ring can get wrong.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod common;
 
 use drivers::Kind;
