@@ -129,7 +129,8 @@ fn crowd(config: Config) {
         }
     }
     drop(crowd);
-    let ends = (0..200).map(|_| run.until(|s| matches!(s, Seen::Closed(_)))).all(|s| s == Seen::Closed(Reason::Finished));
+    let ends =
+        (0..200).map(|_| run.until(|s| matches!(s, Seen::Closed(_)))).all(|s| s == Seen::Closed(Reason::Finished));
     assert!(ends);
     run.end();
     descriptors_are_back_to(before);
@@ -154,6 +155,11 @@ impl Crier {
                         tx.put(&chunk);
                     }
                 });
+            }
+            Input::Eof(t) => {
+                if let Some(tx) = cx.tx(t) {
+                    tx.finish();
+                }
             }
             Input::Closed(t, _) => {
                 self.all.retain(|a| *a != t);
@@ -304,7 +310,9 @@ fn all_ended(run: Run) {
         accepted == closed
     };
     while !count(run.next()) {}
-    run.end().into_iter().for_each(|s| drop(count(s)));
+    run.end().into_iter().for_each(|s| {
+        count(s);
+    });
     assert_eq!(accepted, closed, "each connection has one end");
 }
 

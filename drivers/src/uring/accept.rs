@@ -1,8 +1,8 @@
 //! Listeners: multishot accept. It may accept more than the app wants just then; these wait, and from then on
 //! connections are accepted one at a time.
+use super::Driver;
 use super::conns::{Io, Kind, Watch};
 use super::ring::{Code, Done};
-use super::Driver;
 use crate::sock;
 use proto_core::{App, Input, Token};
 use rustix::io::Errno;

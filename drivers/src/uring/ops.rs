@@ -18,9 +18,9 @@ impl<A: App + 'static> Driver<A> {
     pub(super) fn op(&mut self, op: NetOp) {
         let done = match op {
             NetOp::Connect(t, to, o) => self.connect(t, &to, &o).map_err(|e| (t, e)),
-            NetOp::Listen(t, at) => sock::listener(&at, 1024, false, false)
-                .map(|fd| self.bound(t, fd, Kind::Listener))
-                .map_err(|e| (t, e)),
+            NetOp::Listen(t, at) => {
+                sock::listener(&at, 1024, false, false).map(|fd| self.bound(t, fd, Kind::Listener)).map_err(|e| (t, e))
+            }
             NetOp::Udp(t, at, to) => sock::datagram(at.as_ref(), to.as_ref(), false)
                 .map(|fd| self.bound(t, fd, Kind::Datagram))
                 .map_err(|e| (t, e)),

@@ -165,9 +165,8 @@ mod tests {
 
     #[test]
     fn each_refusal_has_its_cause() {
-        let cause = |errno, disabled| {
-            cause(&std::io::Error::from_raw_os_error(errno), disabled, Some(64 << 10), "5.4.0")
-        };
+        let cause =
+            |errno, disabled| cause(&std::io::Error::from_raw_os_error(errno), disabled, Some(64 << 10), "5.4.0");
         assert_eq!(cause(libc::EPERM, Some(2)), "disabled by sysctl kernel.io_uring_disabled=2");
         assert!(cause(libc::EPERM, Some(0)).contains("seccomp"));
         assert!(cause(libc::EPERM, None).contains("seccomp"));

@@ -29,8 +29,7 @@ pub enum Code {
     Connect,
 }
 
-const CODES: [Code; 7] =
-    [Code::Cancel, Code::Bell, Code::Accept, Code::Recv, Code::Poll, Code::Send, Code::Connect];
+const CODES: [Code; 7] = [Code::Cancel, Code::Bell, Code::Accept, Code::Recv, Code::Poll, Code::Send, Code::Connect];
 /// `io_uring_enter`: take completions, too; with deferred task work nothing else makes them.
 const GETEVENTS: u32 = 1;
 /// `io_uring_enter`: there is a time limit.
