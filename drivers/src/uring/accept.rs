@@ -14,6 +14,7 @@ impl<A: App + 'static> Driver<A> {
         let wanted = self.host.is_accepting(l);
         let Some(io) = self.conns.live(l) else { return };
         let waiting = io.cold.as_ref().is_some_and(|c| !c.accepted.is_empty());
+        io.single |= !wanted;
         match (wanted, io.watch) {
             (true, _) if waiting => self.later(l),
             (true, Watch::Nothing) => {
@@ -21,7 +22,7 @@ impl<A: App + 'static> Driver<A> {
                 self.ring.accept(&io.fd, l, io.single);
             }
             (false, Watch::Accept) if !io.cancelled => {
-                (io.single, io.cancelled) = (true, true);
+                io.cancelled = true;
                 self.ring.cancel(Code::Accept, l);
             }
             _ => {}

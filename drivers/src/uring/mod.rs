@@ -110,10 +110,13 @@ impl<A: App + 'static> Driver<A> {
             // The kernel waits in our place only on a descriptor that blocks.
             rustix::io::ioctl_fionbio(&bound.fd, false).map_err(|e| Error::system("set a listener")(e.into()))?;
             d.conns.insert(Io::new(t, bound.fd, Kind::Listener));
-            d.arm_accept(t);
         }
         d.host.start();
         d.settle();
+        // Not before the app had a chance to switch one off.
+        for t in d.host.listeners() {
+            d.arm_accept(t);
+        }
         d.before_waiting();
         Ok(d)
     }
