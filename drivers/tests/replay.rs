@@ -1,12 +1,12 @@
 //! Record an app, replay it: the same; replay another: the first difference, exactly.
 mod simple;
-use simple::{Bug, Client, Cxi, Echo};
 use core::convert::Infallible;
 use drivers::record::{self, Entry, Told};
 use drivers::replay::{Outcome, Report, replay};
 use drivers::sim::{Ended, NodeConfig, Sim};
 use drivers::{Bound, Config, Kind};
 use proto_core::{Addr, App, Deadline, Input, Instant, Reason, Token, Trouble};
+use simple::{Bug, Client, Cxi, Echo};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::path::{Path, PathBuf};

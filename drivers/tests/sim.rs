@@ -1,7 +1,7 @@
 //! The simulator: an echo server and its client under faults, and every fault seen to happen.
 mod simple;
-use simple::{Bug, Client, Echo};
 use drivers::sim::{Chance, Ended, NodeConfig, NodeId, Plan, Sim, check_seeds};
+use simple::{Bug, Client, Echo};
 use std::collections::BTreeSet;
 use std::panic::catch_unwind;
 use std::time::Duration;
