@@ -191,33 +191,18 @@ impl<S: Subject> Run<S> {
     fn poll_from(&mut self, at: &mut usize) -> Result<(), String> {
         let mut circles = 0;
         while !self.over {
-            self.polls += 1;
             let sent = self.log.output.len();
-            let rest = self.tail.get_mut(*at..).unwrap_or_default();
-            let shown = rest.len();
-            let mut rx = Rx::new(rest, self.eof);
-            let step = self.machine.poll(self.now, &mut rx, &mut self.tx);
-            let used = shown - rx.len();
-            let (mut more, mut ended) = (true, None);
-            match { step } {
-                Ok(Step::Event(event)) => self.log.push(S::said(event, &mut self.tx)),
-                Ok(Step::NeedMore) if self.eof => return Err("it needs more after the end of input".into()),
-                Ok(Step::NeedMore) => more = false,
-                Ok(Step::Paused) if self.tx.room() > 0 => return Err("it paused though there is room".into()),
-                Ok(Step::Paused) => {
-                    let n = self.plan.drain.as_mut().map_or(usize::MAX, |rng| 1 + rng.below(self.tx.len()));
-                    drain(&mut self.tx, n, n % 2 == 0, &mut self.log);
-                }
-                Ok(Step::Closed) => ended = Some("closed".into()),
-                Err(fault) => ended = Some(format!("fault {}: {fault}", fault.code)),
-            }
+            let (used, answer) = self.step(*at)?;
             *at += used;
-            self.end(ended);
-            if !more {
-                let n = self.plan.drain.as_mut().map_or(usize::MAX, |rng| rng.below(self.tx.len() + 1));
-                drain(&mut self.tx, n, n % 2 == 1, &mut self.log);
-                self.machine.fill(self.now, &mut self.tx);
-                return Ok(());
+            match answer {
+                Answer::More => {
+                    self.drain(0);
+                    self.machine.fill(self.now, &mut self.tx);
+                    return Ok(());
+                }
+                Answer::Room => self.drain(1),
+                Answer::Again => {}
+                Answer::Over(why) => self.end(Some(why)),
             }
             circles = if used > 0 || self.log.output.len() > sent { 0 } else { circles + 1 };
             if circles > CIRCLES {
@@ -226,6 +211,43 @@ impl<S: Subject> Run<S> {
         }
         Ok(())
     }
+    /// One poll: how many bytes it took, and what comes next.
+    fn step(&mut self, at: usize) -> Result<(usize, Answer), String> {
+        self.polls += 1;
+        let rest = self.tail.get_mut(at..).unwrap_or_default();
+        let shown = rest.len();
+        let mut rx = Rx::new(rest, self.eof);
+        let step = self.machine.poll(self.now, &mut rx, &mut self.tx);
+        let used = shown - rx.len();
+        let answer = match step {
+            Ok(Step::Event(event)) => {
+                self.log.push(S::said(event, &mut self.tx));
+                Answer::Again
+            }
+            Ok(Step::NeedMore) if self.eof => return Err("it needs more after the end of input".into()),
+            Ok(Step::NeedMore) => Answer::More,
+            Ok(Step::Paused) if self.tx.room() > 0 => return Err("it paused though there is room".into()),
+            Ok(Step::Paused) => Answer::Room,
+            Ok(Step::Closed) => Answer::Over("closed".into()),
+            Err(fault) => Answer::Over(format!("fault {}: {fault}", fault.code)),
+        };
+        Ok((used, answer))
+    }
+    /// Takes all output, or a portion of at least `least` bytes.
+    fn drain(&mut self, least: usize) {
+        let portion = |rng: &mut Rng| least + rng.below(self.tx.len() + 1 - least.min(self.tx.len()));
+        let n = self.plan.drain.as_mut().map_or(usize::MAX, portion);
+        let flights = self.plan.drain.as_mut().is_some_and(|rng| rng.below(2) == 0);
+        drain(&mut self.tx, n, flights, &mut self.log);
+    }
+}
+
+/// What a poll asks for.
+enum Answer {
+    More,
+    Room,
+    Again,
+    Over(String),
 }
 
 /// Takes output: as readiness drivers do, or as completion drivers do.

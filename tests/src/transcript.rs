@@ -48,7 +48,7 @@ pub fn unescape(text: &str) -> Result<Vec<u8>, String> {
     let mut out = Vec::new();
     let mut rest = text;
     while let Some(i) = rest.find('\\') {
-        out.extend_from_slice(rest[..i].as_bytes());
+        out.extend_from_slice(&rest.as_bytes()[..i]);
         let escape = &rest[i + 1..];
         let (bytes, used) = match escape.as_bytes().first() {
             Some(b'r') => (vec![b'\r'], 1),

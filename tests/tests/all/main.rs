@@ -1,6 +1,7 @@
 //! One integration test binary: what crosses crates.
 mod cli;
 mod clients;
+mod corpus;
 mod faults;
 mod machines;
 mod scenarios;
