@@ -6,6 +6,9 @@ use drivers::Kind;
 use drivers::sim::Plan;
 use std::path::PathBuf;
 
+const LISTEN_HELP: &str =
+    "Address to listen on instead of 127.0.0.1 and ::1: ADDR[:PORT], [V6]:PORT, unix:/path or fd:N (repeatable)";
+
 /// How to run.
 #[derive(Args, Clone, Debug, Default)]
 pub struct DriverArgs {
@@ -44,8 +47,8 @@ pub struct ServerArgs {
     /// The same as PORT
     #[arg(short, long, value_name = "PORT", value_parser = units::port, conflicts_with = "positional_port")]
     pub port: Option<u16>,
-    /// Address to listen on instead of 127.0.0.1 and ::1: ADDR[:PORT], [V6]:PORT, unix:/path or fd:N (repeatable)
-    #[arg(long, value_name = "ADDR", value_parser = units::listen_address)]
+    /// Addresses to listen on instead of 127.0.0.1 and `::1`.
+    #[arg(long, value_name = "ADDR", value_parser = units::listen_address, help = LISTEN_HELP)]
     pub listen: Vec<Target>,
     #[command(flatten)]
     #[allow(missing_docs)]
