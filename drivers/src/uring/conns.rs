@@ -28,6 +28,20 @@ pub enum Watch {
     Connect,
 }
 
+/// Whether a connection is on the kernel's list of files. Getting there costs about as much as is saved by ten sends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Listed {
+    /// It has sent so often since it began.
+    No(u8),
+    /// Asked for.
+    Soon,
+    Yes,
+    /// Being taken off.
+    Leaving,
+    /// It cannot be, or has been.
+    Never,
+}
+
 /// A socket.
 pub struct Io {
     pub token: Token,
@@ -39,6 +53,7 @@ pub struct Io {
     pub cancelled: bool,
     /// A send is in flight.
     pub sending: bool,
+    pub listed: Listed,
     /// Served by poll and plain calls: for bulk, and while input is not wanted.
     pub bulk: bool,
     /// Small receives in a row of one that is served so.
@@ -95,6 +110,7 @@ impl Io {
             watch: Watch::Nothing,
             cancelled: false,
             sending: false,
+            listed: Listed::No(0),
             bulk: false,
             small: 0,
             readable: false,
@@ -119,7 +135,7 @@ impl Io {
     }
     /// Nothing of it is with the kernel.
     pub fn is_at_rest(&self) -> bool {
-        self.watch == Watch::Nothing && !self.sending
+        self.watch == Watch::Nothing && !self.sending && matches!(self.listed, Listed::No(_) | Listed::Never)
     }
 }
 

@@ -161,6 +161,7 @@ impl<A: App + 'static> Driver<A> {
             Code::Poll => self.polled(d),
             Code::Accept => self.accepted(d),
             Code::Connect => self.connected(d),
+            Code::Enlist => self.enlisted(d),
             Code::Bell => self.rung(d),
             Code::Cancel => {} // what was cancelled speaks for itself
         }

@@ -1,5 +1,5 @@
 //! What apps ask for, how connections begin and end, and datagrams.
-use super::conns::{Io, Kind, Watch};
+use super::conns::{Io, Kind, Listed, Watch};
 use super::ring::{Code, Done};
 use super::{Driver, News};
 use crate::host::NetOp;
@@ -116,11 +116,30 @@ impl<A: App + 'static> Driver<A> {
         if io.sending {
             self.ring.cancel(Code::Send, t);
         }
+        if io.listed == Listed::Yes {
+            io.listed = Listed::Leaving;
+            self.ring.enlist(t, None);
+        }
         if matches!(io.kind, Kind::Stream | Kind::Connecting) {
             self.news.push_back(News::Closed(t, why));
         } else {
             io.cold().why = Some(why);
         }
+        self.release(t);
+    }
+    /// The list of files has been changed.
+    #[cold]
+    pub(super) fn enlisted(&mut self, d: Done) {
+        let Some(io) = self.conns.of(d.token()) else { return };
+        let t = io.token;
+        io.listed = match (io.listed, d.outcome()) {
+            (Listed::Soon, Ok(1)) if io.closing => {
+                self.ring.enlist(t, None);
+                Listed::Leaving
+            }
+            (Listed::Soon, Ok(1)) => Listed::Yes,
+            _ => Listed::Never,
+        };
         self.release(t);
     }
     /// Closes the descriptor of a socket that is over, if the kernel has let go of it.

@@ -6,13 +6,13 @@
 use super::buffers::Buffers;
 use super::faults::Forced;
 use super::probe;
-use crate::{Config, Error};
-use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
+use crate::{Config, Error, listen};
+use io_uring::types::{CancelBuilder, Fd, Fixed, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 use proto_core::Token;
 use rustix::io::Errno;
 use std::collections::VecDeque;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 /// What an entry does. It takes the place of the token's part in an entry's user data, so a completion tells its
@@ -27,9 +27,11 @@ pub enum Code {
     Poll,
     Send,
     Connect,
+    Enlist,
 }
 
-const CODES: [Code; 7] = [Code::Cancel, Code::Bell, Code::Accept, Code::Recv, Code::Poll, Code::Send, Code::Connect];
+const CODES: [Code; 8] =
+    [Code::Cancel, Code::Bell, Code::Accept, Code::Recv, Code::Poll, Code::Send, Code::Connect, Code::Enlist];
 /// `io_uring_enter`: take completions, too; with deferred task work nothing else makes them.
 const GETEVENTS: u32 = 1;
 /// `io_uring_enter`: there is a time limit.
@@ -93,10 +95,20 @@ pub fn bits(t: Token) -> u64 {
     t.to_bits() & !PART
 }
 
+/// Where a send goes.
+#[derive(Clone, Copy, Debug)]
+pub enum Target<'a> {
+    Plain(&'a OwnedFd),
+    /// The slot's place in the kernel's list of files: see [`Ring::enlist`].
+    Enlisted,
+}
+
 pub struct Ring {
     uring: IoUring,
     pub buffers: Buffers,
     backlog: VecDeque<squeue::Entry>,
+    /// The descriptors in the kernel's list of files, by slot. Their sends need no look-up.
+    enlisted: Box<[RawFd]>,
     /// Entries whose last completion has not come.
     in_flight: usize,
     forced: Forced,
@@ -114,17 +126,21 @@ pub struct Ring {
 impl Ring {
     pub fn open(config: &Config) -> Result<Ring, Error> {
         let features = probe::features().map_err(Error::Unavailable)?;
-        let (mut uring, chosen) = probe::build(config.entries).map_err(|e| Error::Unavailable(probe::refusal(&e)))?;
+        let (uring, chosen) = probe::build(config.entries).map_err(|e| Error::Unavailable(probe::refusal(&e)))?;
         let (count, size) = config.buffers;
         let buffers = Buffers::new(&uring.submitter(), count, size)?;
         let _ = uring.submitter().register_ring_fd(); // saves a look-up per call, where the kernel has it
         let mode = format!("multishot, provided buffers {count} x {size} bytes{chosen}");
         let forced = Forced::new(&config.cqe_faults);
-        uring.completion().sync();
+        let mut enlisted = vec![-1; listen::descriptor_capacity()].into_boxed_slice();
+        if uring.submitter().register_files_sparse(enlisted.len() as u32).is_err() {
+            enlisted = Box::default(); // it goes without
+        }
         Ok(Ring {
             uring,
             buffers,
             backlog: VecDeque::new(),
+            enlisted,
             in_flight: 0,
             forced,
             submissions: 0,
@@ -176,10 +192,13 @@ impl Ring {
     /// # Safety
     /// `len` bytes at `from` stay as they are until the completion.
     #[allow(unsafe_code)]
-    pub unsafe fn send(&mut self, fd: &OwnedFd, t: Token, from: *const u8, len: usize) {
+    pub unsafe fn send(&mut self, fd: Target<'_>, t: Token, from: *const u8, len: usize) {
         let len = u32::try_from(len).unwrap_or(u32::MAX >> 1); // a short send is sent on
-        let entry = opcode::Send::new(Fd(fd.as_raw_fd()), from, len).flags(libc::MSG_NOSIGNAL);
-        self.push(entry.build(), name(Code::Send, t));
+        let entry = match fd {
+            Target::Plain(fd) => opcode::Send::new(Fd(fd.as_raw_fd()), from, len),
+            Target::Enlisted => opcode::Send::new(Fixed(t.index() as u32), from, len),
+        };
+        self.push(entry.flags(libc::MSG_NOSIGNAL).build(), name(Code::Send, t));
     }
     /// Sends several pieces.
     ///
@@ -197,6 +216,16 @@ impl Ring {
     #[allow(unsafe_code)]
     pub unsafe fn connect(&mut self, fd: &OwnedFd, t: Token, to: *const libc::sockaddr, len: u32) {
         self.push(opcode::Connect::new(Fd(fd.as_raw_fd()), to, len).build(), name(Code::Connect, t));
+    }
+
+    /// Puts a descriptor on the kernel's list of files, or takes it off; false if there is no place for it.
+    pub fn enlist(&mut self, t: Token, fd: Option<&OwnedFd>) -> bool {
+        let Some(place) = self.enlisted.get_mut(t.index()) else { return false };
+        *place = fd.map_or(-1, |fd| fd.as_raw_fd());
+        // The array never moves, and a slot's place is not changed before the completion.
+        let entry = opcode::FilesUpdate::new(place, 1).offset(t.index() as i32);
+        self.push(entry.build(), name(Code::Enlist, t));
+        true
     }
 
     #[inline]
@@ -308,5 +337,6 @@ impl Drop for Ring {
         }
         left.into_iter().for_each(|d| drop(d.descriptor()));
         self.buffers.unregister(&self.uring.submitter());
+        let _ = self.uring.submitter().unregister_files(); // there may be none; closing would do it, but later
     }
 }

@@ -1,6 +1,6 @@
 //! Connections: receiving in two forms, sending, end of input.
-use super::conns::{Io, Kind, Message, SEGMENTS, Watch};
-use super::ring::{Code, Done};
+use super::conns::{Io, Kind, Listed, Message, SEGMENTS, Watch};
+use super::ring::{Code, Done, Target};
 use super::{Driver, FLUSH};
 use crate::ready::send_chunks;
 use crate::sock;
@@ -13,6 +13,8 @@ use std::os::unix::fs::FileExt;
 const BUDGET: usize = 64 << 10;
 /// Short receives in a row that take a connection back from bulk.
 const SMALL: u8 = 16;
+/// Sends after which a connection is worth a place on the kernel's list of files.
+const BUSY: u8 = 32;
 /// Bytes of a file read at once.
 const FILE_READ: usize = 64 << 10;
 
@@ -305,12 +307,21 @@ impl<A: App + 'static> Driver<A> {
         if !tx.launch(SEGMENTS) {
             return;
         }
+        if let Listed::No(n) = &mut io.listed {
+            *n += 1;
+            if *n == BUSY {
+                io.listed = if self.ring.enlist(t, Some(&io.fd)) { Listed::Soon } else { Listed::Never };
+            }
+        }
         let mut flight = tx.flight();
         match (flight.next(), flight.next()) {
             (None, _) => return,
-            // SAFETY: a flight keeps its address until it is confirmed, and the token is not retired, and its output
-            // not freed, before the send has completed: see `sent` and `release`.
-            (Some(b), None) => unsafe { self.ring.send(&io.fd, t, b.as_ptr(), b.len()) },
+            (Some(b), None) => {
+                let to = if io.listed == Listed::Yes { Target::Enlisted } else { Target::Plain(&io.fd) };
+                // SAFETY: a flight keeps its address until it is confirmed, and the token is not retired, and its
+                // output not freed, before the send has completed: see `sent` and `release`.
+                unsafe { self.ring.send(to, t, b.as_ptr(), b.len()) }
+            }
             (Some(a), Some(b)) => {
                 let message = io.cold.get_or_insert_default().message.get_or_insert_with(Message::empty);
                 let header = message.refer_to([a, b].into_iter().chain(flight));
