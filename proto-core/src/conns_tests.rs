@@ -161,7 +161,9 @@ fn round(conns: &mut Conns<Answers>, mut feed: Feed<'_>, cx: &mut Cx<'_, (), ()>
 #[test]
 fn a_chunk_cut_anywhere_gives_the_same() {
     let plain = b"one\ntwo\r\n\nthe fourth line is longer than a record\nbad\nafter";
-    for layers in 0..=2 {
+    // Miri is slow: fewer cuts do for what it looks for.
+    let step = if cfg!(miri) { 29 } else { 1 };
+    for layers in 0..=if cfg!(miri) { 1 } else { 2 } {
         let mut input = plain.to_vec();
         for _ in 0..layers {
             input = [b"HI".to_vec(), sealed(&input)].concat();
@@ -189,10 +191,10 @@ fn a_chunk_cut_anywhere_gives_the_same() {
         assert_eq!(whole.0[last..], ["the fourth line is longer than a record", "fault bad"], "{layers} layers");
         assert_eq!(whole.0.first().map(String::as_str), Some(if layers > 0 { "ready records" } else { "one" }));
         assert_eq!(whole.2, [alloc::format!("close 3:0.0 linger {LINGER:?}")]);
-        for cut in 1..input.len() {
+        for cut in (1..input.len()).step_by(step) {
             assert_eq!(run(&[cut]), whole, "{layers} layers, cut at {cut}");
         }
-        let all: Vec<usize> = (1..input.len()).collect();
+        let all: Vec<usize> = (1..input.len()).step_by(step.min(3)).collect();
         assert_eq!(run(&all), whole, "{layers} layers, byte by byte");
     }
 }
