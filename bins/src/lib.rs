@@ -6,6 +6,7 @@ pub mod dialer;
 pub mod echo;
 pub mod line_client;
 pub mod outcome;
+pub mod replay;
 pub mod service;
 pub mod stats;
 pub mod text;

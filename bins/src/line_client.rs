@@ -9,6 +9,8 @@ use proto_core::{App, Chunk, Cx, Deadline, Input, Reason, Signal, Start, Token};
 
 type ClientCx<'a> = Cx<'a, Infallible, Infallible>;
 
+/// How a notice to this client begins.
+const OWN: &[u8] = b"* You ";
 /// Part byte of the connection.
 const DIAL: u8 = 1;
 
@@ -62,6 +64,8 @@ pub struct LineClient {
     prompted: bool,
     /// A line of the server is shown that has not ended yet.
     open_line: bool,
+    /// The first bytes of a line that are not shown yet.
+    held: Vec<u8>,
     stdin_ended: Option<Deadline>,
     sent: u64,
     received: u64,
@@ -80,6 +84,7 @@ impl LineClient {
             conn: None,
             prompted: false,
             open_line: false,
+            held: Vec::new(),
             stdin_ended: None,
             sent: 0,
             received: 0,
@@ -151,17 +156,26 @@ impl LineClient {
         }
     }
     fn lines(&mut self, chunk: &[u8], text: &mut String) {
-        for line in chunk.split_inclusive(|b| *b == b'\n') {
+        let mut bytes = std::mem::take(&mut self.held);
+        bytes.extend_from_slice(chunk);
+        // What the end of the chunk has cut waits for the rest: the same text, however it was cut.
+        self.held = bytes.split_off(bytes.len() - unfinished(&bytes));
+        for line in bytes.split_inclusive(|b| *b == b'\n') {
+            if self.options.notices && !self.open_line && OWN.starts_with(line) {
+                self.held.splice(..0, line.iter().copied()); // it may yet become a notice to this client
+                return;
+            }
             if !self.open_line {
                 if std::mem::take(&mut self.prompted) {
                     text.push_str("\r\x1b[K"); // the prompt comes again after the line
                 }
                 text.push_str(self.options.prefix);
             }
+            let fresh = !self.open_line;
             let body = line.strip_suffix(b"\n").unwrap_or(line);
             self.open_line = body.len() == line.len();
             let body = body.strip_suffix(b"\r").unwrap_or(body);
-            let own = self.options.notices && body.starts_with(b"* You ");
+            let own = fresh && self.options.notices && body.starts_with(OWN);
             let body = if own { body.get(2..).unwrap_or_default() } else { body };
             text.push_str(&Plain(body).to_string());
             if !self.open_line {
@@ -170,6 +184,8 @@ impl LineClient {
         }
     }
     fn disconnected(&mut self, why: Reason, cx: &mut ClientCx<'_>) {
+        let rest = Plain(&std::mem::take(&mut self.held)).to_string();
+        self.show(&rest, cx);
         let complete = !self.options.echo || self.received >= self.sent;
         if self.stdin_ended.is_some() && why == Reason::Finished && complete {
             if self.open_line || self.prompted {
@@ -261,6 +277,15 @@ impl core::fmt::Display for Plain<'_> {
     }
 }
 
+/// Bytes at the end that mean nothing yet: a CR, or the beginning of a character.
+fn unfinished(bytes: &[u8]) -> usize {
+    let cut = |n: &usize| {
+        let tail = bytes.get(bytes.len() - n..).unwrap_or_default();
+        tail == b"\r" || core::str::from_utf8(tail).is_err_and(|e| e.valid_up_to() == 0 && e.error_len().is_none())
+    };
+    (1..=bytes.len().min(3)).rev().find(cut).unwrap_or(0)
+}
+
 fn hex(bytes: &[u8], out: &mut String) {
     use core::fmt::Write;
     for row in bytes.chunks(16) {
@@ -268,5 +293,21 @@ fn hex(bytes: &[u8], out: &mut String) {
             let _ = write!(out, "{b:02x} "); // a String takes everything
         }
         let _ = writeln!(out, " \"{}\"", Escaped(row));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_chunk_cuts_waits() {
+        assert_eq!(unfinished(b""), 0);
+        assert_eq!(unfinished(b"abc"), 0);
+        assert_eq!(unfinished(b"abc\r"), 1);
+        assert_eq!(unfinished("a✓".as_bytes()), 0);
+        assert_eq!(unfinished(&"a✓".as_bytes()[..2]), 1);
+        assert_eq!(unfinished(&"a✓".as_bytes()[..3]), 2);
+        assert_eq!(unfinished(b"a\xff"), 0, "never valid: shown at once");
     }
 }

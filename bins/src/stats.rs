@@ -51,7 +51,7 @@ pub struct Stats {
 }
 
 /// How long a control connection waits: rates need two samples.
-const SAMPLE: Duration = Duration::from_secs(1);
+pub const SAMPLE: Duration = Duration::from_secs(1);
 /// Control connections at once.
 const QUESTIONS: usize = 16;
 

@@ -80,6 +80,36 @@ pub struct Config {
     pub entries: u32,
     /// Provided buffers of an io_uring: how many, a power of two, and of how many bytes.
     pub buffers: (u16, usize),
+    /// Errors forced on an io_uring's operations, for tests.
+    pub cqe_faults: Vec<CqeFault>,
+}
+
+/// An operation of an io_uring that can be made to fail.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CqeOp {
+    /// Accepting; with multishot, its beginning.
+    Accept,
+    /// Receiving; with multishot, its beginning.
+    Recv,
+    /// Waiting for input.
+    Poll,
+    /// Sending.
+    Send,
+    /// Connecting.
+    Connect,
+}
+
+/// Makes operations of an io_uring fail: they do not start, and their completion carries the error.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CqeFault {
+    /// Which.
+    pub op: CqeOp,
+    /// The error's number, such as `ECONNRESET`.
+    pub errno: i32,
+    /// How many of a thousand.
+    pub per_mille: u16,
+    /// Where the dice begin.
+    pub seed: u64,
 }
 
 impl Default for Config {
@@ -95,6 +125,7 @@ impl Default for Config {
             threads: 1,
             entries: 256,
             buffers: (128, 2048),
+            cqe_faults: Vec::new(),
         }
     }
 }

@@ -3,13 +3,13 @@ use crate::host::{Facts, Host, Place, mailbox};
 use crate::listen::Bound;
 #[cfg(not(loom))]
 use crate::tokio_loop;
-use crate::{Config, Error, Kind, blocking, epoll, poll, select};
+use crate::{Config, Error, Kind, blocking, epoll, poll, select, uring};
 use proto_core::{App, Shard};
 
 /// Whether this kernel and build allow a driver, and if not, why.
 pub fn available(kind: Kind) -> Result<(), String> {
     match kind {
-        Kind::IoUring => Err("not built yet".into()),
+        Kind::IoUring => uring::check(),
         _ => Ok(()),
     }
 }
@@ -71,6 +71,10 @@ fn run_one<A: App + 'static>(
         #[cfg(not(loom))]
         Kind::Async => tokio_loop::run(host(tokio_loop::facts())?, listeners),
         Kind::Blocking => blocking::run(host(blocking::facts())?, listeners),
+        Kind::IoUring => {
+            let ring = uring::open(config)?;
+            uring::run(host(uring::facts(&ring))?, ring, listeners)
+        }
         Kind::Select => select::run(host(select::facts())?, listeners),
         Kind::Poll => poll::run(host(poll::facts())?, listeners),
         Kind::Pool => epoll::run(host(Facts { name: "pool", ..epoll::facts() })?, listeners),

@@ -131,9 +131,9 @@ pub fn reset_on_close(fd: impl AsFd) {
     let _ = sockopt::set_socket_linger(fd, Some(std::time::Duration::ZERO)); // a closed peer needs none
 }
 
-/// Who is at the other end of an accepted socket.
-pub fn peer(fd: &OwnedFd) -> Peer {
-    Peer { remote: addr(getpeername(fd).ok().flatten()), local: None, fd: fd.as_raw_fd() as u32 }
+/// Who is at the other end of an accepted socket; an error if that has gone already.
+pub fn peer(fd: &OwnedFd) -> rustix::io::Result<Peer> {
+    Ok(Peer { remote: addr(getpeername(fd)?), local: None, fd: fd.as_raw_fd() as u32 })
 }
 
 /// Who is at either end of a connected socket. An error if it is connected to itself: on one's own host TCP joins a

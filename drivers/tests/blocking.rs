@@ -1,35 +1,11 @@
 //! The driver with a thread per connection.
+#![allow(clippy::unwrap_used)] // a test fails by panicking
 mod common;
 
 use common::{Seen, apps, start};
 use drivers::Kind;
 
-scenarios!(Kind::Blocking, streams:
-    echoes_64_mb_with_half_close
-    a_client_that_never_reads_is_bounded
-    a_storm_of_resets_leaves_nothing_behind
-    abort_gives_the_peer_a_reset
-    input_switched_off_waits
-    serves_one_client_at_a_time
-    a_stuck_reader_does_not_delay_a_broadcast
-    a_flooder_does_not_starve_others
-    close_lingers_and_then_cuts
-);
-scenarios!(Kind::Blocking, world:
-    echoes_datagrams
-    datagrams_to_nobody_are_unreachable
-    a_refused_connect_is_told
-    connects_and_talks
-    ends_while_connecting
-    listens_at_run_time_and_again
-    sends_ranges_of_files
-    a_file_shorter_than_promised_ends_the_connection
-    deadlines_are_precise
-    exit_ends_all_threads
-    jobs_are_answered_once
-    a_panic_leaves_run
-);
-scenarios!(Kind::Blocking, limits: accepting_pauses_without_descriptors);
+scenarios!(Kind::Blocking);
 
 #[test]
 fn says_what_it_is() {

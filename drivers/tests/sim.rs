@@ -1,4 +1,5 @@
 //! The simulator: an echo server and its client under faults, and every fault seen to happen.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod simple;
 use drivers::sim::{Chance, Ended, NodeConfig, NodeId, Plan, Sim, check_seeds};
 use simple::{Bug, Client, Echo};

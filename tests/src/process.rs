@@ -68,11 +68,12 @@ impl Tool {
     /// Starts a tool with its arguments.
     pub fn start(name: &str, args: &[&str]) -> Tool {
         let mut command = Command::new(tool(name));
-        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(args);
         Tool::spawn(command)
     }
-    /// Starts a command whose three streams are pipes.
+    /// Starts a command, its three streams as pipes.
     pub fn spawn(mut command: Command) -> Tool {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
         let stdout = pump(child.stdout.take().expect("stdout"));
         let stderr = pump(child.stderr.take().expect("stderr"));
@@ -120,9 +121,8 @@ impl Tool {
         self.signal(rustix::process::Signal::INT);
         self.wait()
     }
-    /// Waits for the end.
+    /// Waits for the end; its standard input stays as it is.
     pub fn wait(mut self) -> Ended {
-        self.child.stdin = None;
         let end = Instant::now() + PATIENCE;
         let status = loop {
             match self.child.try_wait().expect("wait") {
@@ -140,12 +140,6 @@ impl Tool {
     /// Open descriptors.
     pub fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("it runs").count()
-    }
-    /// Lowers the limit of open descriptors while it runs.
-    pub fn limit_descriptors(&self, n: u64) {
-        use rustix::process::{Pid, Resource, Rlimit, prlimit};
-        let limit = Rlimit { current: Some(n), maximum: Some(n) };
-        prlimit(Pid::from_raw(self.pid() as i32), Resource::Nofile, limit).expect("it runs");
     }
     /// Resident memory in bytes that is not shared with files.
     pub fn memory(&self) -> u64 {

@@ -3,7 +3,11 @@ use super::units::{self, Cidr, Target};
 use clap::Args;
 use core::time::Duration;
 use drivers::Kind;
+use drivers::sim::Plan;
 use std::path::PathBuf;
+
+const LISTEN_HELP: &str =
+    "Address to listen on instead of 127.0.0.1 and ::1: ADDR[:PORT], [V6]:PORT, unix:/path or fd:N (repeatable)";
 
 /// How to run.
 #[derive(Args, Clone, Debug, Default)]
@@ -11,6 +15,9 @@ pub struct DriverArgs {
     /// auto, blocking, select, poll, epoll, io_uring, pool, async or sim
     #[arg(long, value_name = "NAME", help_heading = "Driver")]
     pub driver: Option<Kind>,
+    /// Faults of --driver sim, such as seed=7,delay=20ms±5ms,split=3,short=10%,reset=1%
+    #[arg(long, value_name = "PLAN", help_heading = "Driver")]
+    pub sim: Option<Plan>,
     /// Print which drivers this machine allows, and why not
     #[arg(long, help_heading = "Driver")]
     pub list_drivers: bool,
@@ -40,8 +47,8 @@ pub struct ServerArgs {
     /// The same as PORT
     #[arg(short, long, value_name = "PORT", value_parser = units::port, conflicts_with = "positional_port")]
     pub port: Option<u16>,
-    /// Address to listen on instead of 127.0.0.1 and ::1: ADDR[:PORT], [V6]:PORT, unix:/path or fd:N (repeatable)
-    #[arg(long, value_name = "ADDR", value_parser = units::listen_address)]
+    /// Addresses to listen on instead of 127.0.0.1 and `::1`.
+    #[arg(long, value_name = "ADDR", value_parser = units::listen_address, help = LISTEN_HELP)]
     pub listen: Vec<Target>,
     #[command(flatten)]
     #[allow(missing_docs)]

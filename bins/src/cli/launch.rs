@@ -57,23 +57,28 @@ pub struct Listening {
 
 /// Runs a tool with the process's arguments and exits.
 pub fn main<T: Tool>() -> ! {
-    std::panic::set_hook(Box::new(|panic| {
-        if drivers::in_job() {
-            return; // caught, and told to the app
-        }
-        let place = panic.location().map_or("unknown place".into(), |l| format!("{}:{}", l.file(), l.line()));
-        complain::<T>(&format!("internal error, this is a bug: {place}: {}", panic_text(panic.payload())));
-        std::process::exit(Code::Bug as i32);
-    }));
+    catch_panics(T::NAME);
     let args: Vec<OsString> = std::env::args_os().collect();
     let code = match parse::<T, _>(args.clone()).and_then(|tool| tool.map_or(Ok(0), |t| run(&t, &args))) {
         Ok(code) => code.into(),
         Err(failure) => {
-            complain::<T>(&failure.text);
+            complain(T::NAME, &failure.text);
             failure.code as i32
         }
     };
     std::process::exit(code)
+}
+
+/// Any panic is a bug: it says so in one line and ends the process; but one of a job is caught, and told to the app.
+pub fn catch_panics(tool: &'static str) {
+    std::panic::set_hook(Box::new(move |panic| {
+        if drivers::in_job() {
+            return;
+        }
+        let place = panic.location().map_or("unknown place".into(), |l| format!("{}:{}", l.file(), l.line()));
+        complain(tool, &format!("internal error, this is a bug: {place}: {}", panic_text(panic.payload())));
+        std::process::exit(Code::Bug as i32);
+    }));
 }
 
 fn panic_text(payload: &dyn std::any::Any) -> &str {
@@ -81,12 +86,13 @@ fn panic_text(payload: &dyn std::any::Any) -> &str {
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
-fn complain<T: Tool>(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{}: {text}", T::NAME); // nowhere left to say it
+/// One line on standard error.
+pub fn complain(tool: &str, text: &str) {
+    let _ = writeln!(std::io::stderr(), "{tool}: {text}"); // nowhere left to say it
 }
 
 /// Parses a command line. `None`: help or version was asked for, and printed.
-pub fn parse<T: Tool, I: IntoIterator<Item = OsString>>(args: I) -> Result<Option<T>, Failure> {
+pub fn parse<T: Parser, I: IntoIterator<Item = OsString>>(args: I) -> Result<Option<T>, Failure> {
     match T::try_parse_from(args) {
         Ok(tool) => Ok(Some(tool)),
         Err(e) if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
@@ -136,20 +142,23 @@ fn run<T: Tool>(tool: &T, args: &[OsString]) -> Result<u8, Failure> {
     if kind == Kind::Sim {
         return tool.simulate().map(|code| code as u8);
     }
+    if flags.sim.is_some() {
+        return Err(Failure::usage("--sim needs --driver sim"));
+    }
     if kind == Kind::Auto {
         let (chosen, why) = drivers::choose();
-        complain::<T>(&format!("driver {} ({why})", chosen.name()));
+        complain(T::NAME, &format!("driver {} ({why})", chosen.name()));
         kind = chosen;
     }
-    drivers::available(kind).map_err(|why| Failure::new(Code::Local, why))?;
     bind::raise_descriptors();
     let mut plan = tool.plan()?;
+    drivers::available(kind).map_err(|why| Failure::new(Code::Local, why))?;
     configure(&mut plan.config, flags, T::NAME, args)?;
     if kind == Kind::Pool && plan.config.workers == 0 {
         plan.config.workers = std::thread::available_parallelism().map_or(1, Into::into);
     }
     for note in &plan.notes {
-        complain::<T>(note);
+        complain(T::NAME, note);
     }
     let ran = drivers::run(kind, |shard| tool.app(shard), plan.listening, &plan.config);
     ran.map_err(|e| Failure::new(Code::Local, e.to_string()))

@@ -1,11 +1,12 @@
 //! `chat_server`, `chat_client`.
-use super::{server_plan, target};
+use super::simulate::{Scene, simulate};
+use super::{running, server_plan, target};
 use crate::chat::core::Limits;
 use crate::chat::member::{Flood, Slow};
 use crate::chat::server::{ChatServer, Options as ChatOptions};
 use crate::cli::{ClientArgs, DriverArgs, Plan, ServerArgs, Tool, size};
 use crate::line_client::{LineClient, Options, Prompt};
-use crate::outcome::Failure;
+use crate::outcome::{Code, Failure};
 use crate::service::Settings;
 use clap::Parser;
 use drivers::{Config, Kind};
@@ -71,6 +72,12 @@ impl Tool for ChatServerTool {
     fn driver(&self) -> &DriverArgs {
         &self.args.driver
     }
+    fn instead(&self) -> Option<Result<Code, Failure>> {
+        running(Self::NAME, &self.args)
+    }
+    fn simulate(&self) -> Result<Code, Failure> {
+        simulate(self, self.args.driver.sim.as_ref(), Scene::Typists)
+    }
     fn plan(&self) -> Result<Plan, Failure> {
         if self.args.threads > 1 {
             return Err(Failure::usage("--threads: all clients of a chat must be on one loop"));
@@ -113,6 +120,9 @@ impl Tool for ChatClientTool {
 
     fn driver(&self) -> &DriverArgs {
         &self.args.driver
+    }
+    fn simulate(&self) -> Result<Code, Failure> {
+        simulate(self, self.args.driver.sim.as_ref(), Scene::Chat)
     }
     fn plan(&self) -> Result<Plan, Failure> {
         Ok(Plan { config: Config { stdin: true, ..Config::default() }, ..Plan::default() })

@@ -1,10 +1,11 @@
 //! `echo_server`, `echo_client`.
-use super::{server_plan, target};
+use super::simulate::{Scene, simulate};
+use super::{running, server_plan, target};
 use crate::cli::{ClientArgs, DriverArgs, Plan, ServerArgs, Tool, duration, size};
 use crate::echo::server::EchoServer;
 use crate::echo::verify::Verify;
 use crate::line_client::{LineClient, Options, Prompt};
-use crate::outcome::Failure;
+use crate::outcome::{Code, Failure};
 use crate::service::Settings;
 use clap::Parser;
 use core::convert::Infallible;
@@ -60,6 +61,12 @@ impl Tool for EchoServerTool {
 
     fn driver(&self) -> &DriverArgs {
         &self.args.driver
+    }
+    fn instead(&self) -> Option<Result<Code, Failure>> {
+        running(Self::NAME, &self.args)
+    }
+    fn simulate(&self) -> Result<Code, Failure> {
+        simulate(self, self.args.driver.sim.as_ref(), Scene::Typists)
     }
     fn plan(&self) -> Result<Plan, Failure> {
         if !self.udp {
@@ -158,6 +165,9 @@ impl Tool for EchoClientTool {
 
     fn driver(&self) -> &DriverArgs {
         &self.args.driver
+    }
+    fn simulate(&self) -> Result<Code, Failure> {
+        simulate(self, self.args.driver.sim.as_ref(), Scene::Echo)
     }
     fn plan(&self) -> Result<Plan, Failure> {
         let config = Config { stdin: !self.verify, ..Config::default() };

@@ -1,19 +1,27 @@
 //! The command line of each tool.
 mod chat;
 mod echo;
+mod load_echo;
+mod simulate;
 
 pub use chat::{ChatClientTool, ChatServerTool};
 pub use echo::{EchoClientTool, EchoServerTool};
+pub use load_echo::{EpollEchoTool, IoUringEchoTool};
 
 use crate::cli::{ClientArgs, Plan, ServerArgs};
 use crate::dialer::{Family, Target};
-use crate::outcome::Failure;
+use crate::outcome::{Code, Failure};
 use crate::service::CONTROL;
-use drivers::{Bound, Config, listen};
+use crate::stats::SAMPLE;
+use drivers::{Bound, Config, Kind, listen};
 use proto_core::Addr;
+use std::io::Write;
 
 /// What a client's flags say to connect to.
 fn target(args: &ClientArgs) -> Target {
+    if args.driver.driver == Some(Kind::Sim) {
+        return simulate::target();
+    }
     let family = match (args.ipv4, args.ipv6) {
         (true, _) => Family::V4,
         (_, true) => Family::V6,
@@ -50,9 +58,22 @@ fn control_path(name: &str, port: u16) -> std::io::Result<String> {
     Ok(format!("{}/drywire-{name}-{port}.sock", listen::runtime_dir()?))
 }
 
-/// The statistics of a server of ours that runs already on the port asked for.
-fn running_stats(name: &str, args: &ServerArgs) -> Option<String> {
-    args.stats?;
+/// With `--stats`, the statistics of a server of ours that runs already on the port asked for: once, or again and again.
+fn running(name: &str, args: &ServerArgs) -> Option<Result<Code, Failure>> {
+    let every = args.stats?;
     let port = args.port().filter(|p| *p != 0)?;
-    listen::ask_control(&control_path(name, port).ok()?).ok()
+    let path = control_path(name, port).ok()?;
+    let Ok(mut text) = listen::ask_control(&path) else {
+        let (pid, owner) = listen::port_owner(port)?;
+        let text = format!("port {port} is in use by '{owner}' (pid {pid}), not by {name}");
+        return Some(Err(Failure::new(Code::Local, text)));
+    };
+    while std::io::stdout().write_all(text.as_bytes()).is_ok() && !every.is_zero() {
+        std::thread::sleep(every.saturating_sub(SAMPLE));
+        match listen::ask_control(&path) {
+            Ok(next) => text = next,
+            Err(_) => break, // it has stopped
+        }
+    }
+    Some(Ok(Code::Ok))
 }

@@ -28,7 +28,7 @@ impl Full {
 
 impl Drop for Full {
     fn drop(&mut self) {
-        let _ = setrlimit(Resource::Nofile, self.before.clone());
+        let _ = setrlimit(Resource::Nofile, self.before);
     }
 }
 

@@ -346,7 +346,7 @@ pub fn deadlines_are_precise(kind: Kind) {
     late.sort();
     // A machine that is busy may be late now and then; half of the time it is not.
     let median = late[25];
-    println!("{}: lateness median {median:?}, worst {:?}", kind.name(), late[49]);
+    eprintln!("{}: lateness median {median:?}, worst {:?}", kind.name(), late[49]);
     assert!(median < Duration::from_millis(3), "median lateness {median:?}");
     // A deadline that another thread's input brings nearer is kept too.
     let c = run.connect();

@@ -115,13 +115,13 @@ fn check(sim: &Sim, clients: &[NodeId], lossy: bool) -> Result<(), String> {
     let all = clients.iter().map(|c| heard(sim, *c)).collect::<Result<Vec<_>, _>>()?;
     let whole: Vec<bool> = clients.iter().map(|c| sim.exit(*c) == Some(0)).collect();
     for (r, lines) in all.iter().enumerate() {
-        for s in 0..clients.len() {
+        for (s, sender) in clients.iter().enumerate() {
             let numbers: Vec<usize> = lines.iter().filter(|(from, _)| *from == s).map(|(_, k)| *k).collect();
             let expected = if s == r { 0 } else { numbers.len() };
             if numbers != (0..expected).collect::<Vec<_>>() {
                 return Err(format!("client {r} heard {numbers:?} of client {s}"));
             }
-            let faults = sim.exit(clients[s]) != Some(0) || !whole[r];
+            let faults = sim.exit(*sender) != Some(0) || !whole[r];
             if s != r && !faults && numbers.len() != LINES && !lossy {
                 return Err(format!("client {r} heard {} of {LINES} lines of client {s}", numbers.len()));
             }

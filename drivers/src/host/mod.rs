@@ -2,88 +2,29 @@
 //!
 //! Invariant: ops of one input are done before the next input is delivered.
 //! Invariant: every token ends with exactly one `Closed`, every question and job with exactly one answer.
+mod letters;
+mod streams;
+mod timers;
+
+pub use letters::{Mail, Post, Sender, mailbox};
+pub use timers::Due;
+use timers::Linger;
+
 use crate::clock::{self, Clock};
 use crate::config::{Config, Error};
 use crate::disk::{Disk, Outcome};
-use crate::mail::{Mailbox, Wake};
 use crate::record::Recorder;
 use crate::workers::Workers;
 use crate::{signals, stdio};
 use proto_core::{
-    Addr, Answer, App, Ask, Bytes, Chunk, ConnectOpts, Counters, Cx, Deadline, Env, Input, Instant, Listener, Lost, Op,
-    OpId, Reason, Shard, Signal, Start, Table, Token, Trouble, Tty, Wall,
+    Addr, Answer, App, Ask, Bytes, ConnectOpts, Counters, Cx, Env, Input, Instant, Listener, Lost, Op, OpId, Reason,
+    Shard, Start, Table, Token, Trouble, Tty, Wall,
 };
-use rustix::event::{EventfdFlags, eventfd};
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// What other threads tell a loop.
-#[derive(Debug)]
-pub enum Mail<M> {
-    /// A chunk of standard input; empty at its end.
-    Stdin(std::io::Result<Vec<u8>>),
-    /// An output stream has room again.
-    StdoutReady(Token),
-    /// A question about a file or name has been answered.
-    Disk(Outcome),
-    /// A job has ended.
-    Job(OpId, Result<M, Lost>),
-    /// Another shard says.
-    Post(Shard, M),
-    /// The operating system says.
-    Signal(Signal),
-    /// The driver itself has a problem.
-    Trouble(Trouble),
-}
-
-/// Rings when mail arrives: an eventfd that the driver waits for.
-#[derive(Debug)]
-pub struct Bell(OwnedFd);
-
-impl Wake for Bell {
-    fn wake(&self) {
-        let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes()); // full: it rings already
-    }
-}
-
-impl Bell {
-    /// What to wait for.
-    pub fn fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-    /// Stops ringing; then take the mail.
-    pub fn clear(&self) {
-        let _ = rustix::io::read(&self.0, &mut [0; 8]); // not ringing: fine
-    }
-}
-
-/// The address of a loop.
-pub type Sender<M> = Arc<Mailbox<Mail<M>, Bell>>;
-
-/// Makes the address of a new loop.
-pub fn mailbox<M>() -> Result<Sender<M>, Error> {
-    let fd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
-    Ok(Arc::new(Mailbox::new(Bell(fd.map_err(|e| Error::system("eventfd")(e.into()))?))))
-}
-
-/// Whoever can send mail to a loop.
-pub trait Post: Clone + Send + 'static {
-    /// The app's message type.
-    type Msg: Send;
-    /// Sends.
-    fn post(&self, mail: Mail<Self::Msg>);
-}
-
-impl<M: Send + 'static> Post for Sender<M> {
-    type Msg = M;
-    fn post(&self, mail: Mail<M>) {
-        self.send(mail);
-    }
-}
 
 /// The ops that a driver must do itself.
 #[derive(Debug)]
@@ -102,23 +43,6 @@ pub enum NetOp {
     Abort(Token),
     /// See [`Ask::SocketInfo`].
     Info(OpId, Token),
-}
-
-/// A timer of the host that has run out.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Due {
-    /// The peer did not close in time: close now.
-    Cut(Token),
-    /// The listener may accept again.
-    Accept(Token),
-}
-
-#[derive(Debug)]
-struct Linger {
-    at: Instant,
-    span: Duration,
-    /// What had been sent when the wait began: progress begins it anew.
-    sent: u64,
 }
 
 /// How a driver presents itself to the app.
@@ -142,8 +66,6 @@ pub struct Place<M> {
 
 /// Size of the storage that input is received into.
 pub const CHUNK: usize = 64 << 10;
-/// How long accepting stops when descriptors run out.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How old the time of day may get before it is compared with the clock again.
 const WALL_AGE: Duration = Duration::from_secs(60);
 
@@ -431,129 +353,9 @@ impl<A: App + 'static> Host<A> {
     pub fn exit(&self) -> Option<u8> {
         self.exit
     }
-    /// Finishes the output and starts the linger time.
-    pub(crate) fn linger(&mut self, t: Token, span: Duration) {
-        let stream = [Some(self.start.stdout), Some(self.start.stderr), self.start.stdin].contains(&Some(t));
-        if let Some(tx) = self.table.tx_mut(t) {
-            tx.finish();
-            self.table.touch(t);
-            if stream {
-                return; // ends with the program: nobody would take it off the list of those that linger
-            }
-            let sent = self.table.stat(t).sent;
-            self.lingers.insert(t, Linger { at: self.now.after(span), span, sent });
-        }
-    }
-    /// `Close` was asked for: input is discarded.
-    #[inline]
-    pub fn is_lingering(&self, t: Token) -> bool {
-        !self.lingers.is_empty() && self.lingers.contains_key(&t)
-    }
-
     /// The driver's answer to a question.
     pub fn answer(&mut self, id: OpId, done: Result<Answer, Reason>) {
         self.local.push_back(Mail::Disk(Outcome::known(id, done)));
-    }
-    /// Takes mail that has come in; `rung`: the bell was cleared just now.
-    pub fn mail(&mut self, rung: bool) -> VecDeque<Mail<A::Msg>> {
-        let mut mail = std::mem::take(&mut self.local);
-        if rung {
-            mail.extend(self.bell().take());
-        }
-        mail
-    }
-    /// There is mail that no bell rings for.
-    #[inline]
-    pub fn has_local_mail(&self) -> bool {
-        !self.local.is_empty()
-    }
-    /// Delivers one piece of mail; do the ops before the next.
-    pub fn open_mail(&mut self, mail: Mail<A::Msg>) {
-        match mail {
-            Mail::Stdin(chunk) => {
-                if let Some(input) = &mut self.input {
-                    input.parked = Some(chunk);
-                }
-                self.unpark_stdin();
-            }
-            Mail::StdoutReady(t) => {
-                for o in self.outputs.iter_mut().filter(|o| o.token == t) {
-                    o.waiting = false;
-                }
-                self.pump_stdio(t);
-            }
-            Mail::Disk(outcome) => {
-                // The first answer is delivered now, what follows from it later: ops come between.
-                let mut answers = self.disk.finish(outcome).into_iter();
-                let first = answers.next();
-                for (id, done) in answers.rev() {
-                    self.local.push_front(Mail::Disk(Outcome::known(id, done)));
-                }
-                if let Some((id, done)) = first {
-                    self.deliver(Input::Answer(id, done));
-                }
-            }
-            Mail::Job(id, result) => self.deliver(Input::Job(id, result)),
-            Mail::Post(from, msg) => self.deliver(Input::Post(from, msg)),
-            Mail::Signal(signal) => self.deliver(Input::Signal(signal)),
-            Mail::Trouble(trouble) => self.deliver(Input::Trouble(trouble)),
-        }
-    }
-
-    /// Whether the token is a standard stream, after doing what its switches and output now ask for.
-    #[cold]
-    pub fn pump_stdio(&mut self, t: Token) -> bool {
-        if self.input.as_ref().is_some_and(|i| i.token == t) {
-            self.unpark_stdin();
-            return true;
-        }
-        let Some(i) = self.outputs.iter().position(|o| o.token == t) else { return false };
-        let me = self.bell();
-        while let Some(out) = self.outputs.get_mut(i).filter(|o| !o.waiting) {
-            let Some(chunk) = self.table.tx(t).and_then(|tx| tx.chunks().find(|c| !c.is_empty())) else { break };
-            match out.write(chunk) {
-                Ok(0) => out.wait(me.clone()),
-                Ok(n) => self.consumed(t, n),
-                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(_) => {
-                    self.closed(t, Reason::BrokenPipe);
-                    break;
-                }
-            }
-        }
-        true
-    }
-    fn unpark_stdin(&mut self) {
-        let Some(input) = &mut self.input else { return };
-        let t = input.token;
-        if !self.table.is_wanted(t) || !self.ops.is_empty() {
-            return;
-        }
-        match input.parked.take() {
-            None => {}
-            Some(Ok(mut chunk)) if !chunk.is_empty() => {
-                input.next();
-                let n = chunk.len();
-                self.deliver(Input::Bytes(t, Chunk::new(&mut chunk, n)));
-            }
-            Some(Ok(_)) => self.deliver(Input::Eof(t)),
-            Some(Err(_)) => self.closed(t, Reason::Io(0)),
-        }
-    }
-    /// Writes what is left for standard output and error, waiting for the reader.
-    pub fn flush_stdio(&mut self) {
-        for i in 0..self.outputs.len() {
-            while let Some(out) = self.outputs.get(i) {
-                let t = out.token;
-                let Some(chunk) = self.table.tx(t).and_then(|tx| tx.chunks().find(|c| !c.is_empty())) else { break };
-                match out.write_now(chunk) {
-                    Ok(n) => self.consumed(t, n),
-                    Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-                    Err(_) => break,
-                }
-            }
-        }
-        self.end_recording();
     }
     /// Ends the recording in order.
     pub fn end_recording(&mut self) {
@@ -587,58 +389,6 @@ impl<A: App + 'static> Host<A> {
         }
     }
 
-    /// How long the driver may wait; `None` is for ever.
-    pub fn timeout(&self) -> Option<Duration> {
-        if !self.local.is_empty() {
-            return Some(Duration::ZERO);
-        }
-        let at = self.next_due()?;
-        Some(at.since(self.clock.now()))
-    }
-    /// The next time at which something is to happen by itself.
-    pub fn next_due(&self) -> Option<Instant> {
-        let lingers = self.lingers.values().map(|l| l.at).min();
-        let pauses = self.pauses.values().min().copied();
-        [self.app.deadline().map(|d| d.at), lingers, pauses].into_iter().flatten().min()
-    }
-    /// The app's deadline has passed: deliver [`Input::Deadline`], once per turn.
-    pub fn is_app_due(&self) -> bool {
-        self.app.deadline().is_some_and(|d: Deadline| d.at <= self.clock.now())
-    }
-    /// A timer of the host that has run out.
-    pub fn due(&mut self) -> Option<Due> {
-        if self.lingers.is_empty() && self.pauses.is_empty() {
-            return None;
-        }
-        let now = self.clock.now();
-        let mut cut = None;
-        for (&t, l) in self.lingers.iter_mut().filter(|(_, l)| l.at <= now) {
-            let sent = self.table.stat(t).sent;
-            if sent == l.sent {
-                cut = Some(t);
-                break;
-            }
-            (l.sent, l.at) = (sent, now.after(l.span)); // there was progress
-        }
-        if let Some(t) = cut {
-            self.lingers.remove(&t); // told once, although the token's end may take a driver a while
-            return Some(Due::Cut(t));
-        }
-        let t = self.pauses.iter().find(|(_, at)| **at <= now).map(|(t, _)| *t)?;
-        self.pauses.remove(&t);
-        Some(Due::Accept(t))
-    }
-    /// Accepting failed for want of a resource: it stops for 100 ms, so that it does not spin.
-    pub fn accept_failed(&mut self, listener: Token, why: Reason) {
-        self.counters.accept_errors += 1;
-        self.now = self.now.max(self.clock.now()); // the last input may be long ago: a pause from then is over
-        self.pauses.insert(listener, self.now.after(ACCEPT_PAUSE));
-        self.deliver(Input::Trouble(Trouble::AcceptPaused { listener, why }));
-    }
-    /// The listener's connections are wanted and accepting is not paused.
-    pub fn is_accepting(&self, listener: Token) -> bool {
-        self.table.is_wanted(listener) && !self.pauses.contains_key(&listener)
-    }
     /// An open file, to send from.
     pub fn file(&self, id: proto_core::FileId) -> Option<&Arc<File>> {
         self.disk.file(id)

@@ -1,0 +1,4 @@
+//! The same echo on io_uring.
+fn main() {
+    bins::cli::main::<bins::tools::IoUringEchoTool>()
+}

@@ -1,0 +1,114 @@
+//! `--driver sim`: a tool in virtual time, against counterparts in the same process.
+use crate::chat::core::Limits;
+use crate::chat::member::{Flood, Slow};
+use crate::chat::server::{ChatServer, Options as ChatOptions};
+use crate::cli::Tool;
+use crate::dialer::{Family, Target};
+use crate::echo::load::LoadEcho;
+use crate::echo::verify::Verify;
+use crate::line_client::{LineClient, Options, Prompt};
+use crate::outcome::{Code, Failure};
+use crate::service::Settings;
+use core::time::Duration;
+use drivers::sim::{self, NodeConfig, NodeId, Plan, Sim};
+use drivers::{Config, Error};
+use proto_core::{App, Shard, Signal, echo::Mode};
+
+/// The port of simulated servers.
+const PORT: u16 = 9000;
+/// When a simulated server is told to stop.
+const STOP: Duration = Duration::from_secs(30);
+/// When a simulation has failed.
+const LIMIT: Duration = Duration::from_secs(3600);
+
+/// What the tool is played against.
+#[derive(Clone, Copy, Debug)]
+pub enum Scene {
+    /// A server, and two people who type.
+    Typists,
+    /// A server, and a client that sends 64 KiB on each of ten connections and checks what comes back.
+    Streams,
+    /// A client of an echo.
+    Echo,
+    /// A client of a chat in which somebody else talks.
+    Chat,
+}
+
+/// Runs a tool; its output goes to standard output, all of it from the plan's seed.
+pub fn simulate<T: Tool>(tool: &T, plan: Option<&Plan>, scene: Scene) -> Result<Code, Failure> {
+    let plan = plan.cloned().unwrap_or_default();
+    let code = sim::run(plan, LIMIT, |world| play(tool, world, scene));
+    match code.map_err(|e| Failure::new(Code::Bug, e.to_string()))? {
+        0 => Ok(Code::Ok),
+        code => Err(Failure::new(Code::Connect, format!("the simulated tool ended with {code}"))),
+    }
+}
+
+fn play<T: Tool>(tool: &T, world: &mut Sim, scene: Scene) -> Result<NodeId, Error> {
+    let config = Config::default();
+    let shown = |base: NodeConfig| NodeConfig { print: true, config: config.clone(), ..base };
+    let app = tool.app(Shard(0));
+    let it = match scene {
+        Scene::Typists | Scene::Streams => world.add("server", app, shown(NodeConfig::server(PORT)))?,
+        Scene::Echo => {
+            server(world, LoadEcho::new(Settings::default(), Mode::Off))?;
+            let stdin = script(&["Hello, server!", "Testing 123"], Duration::from_millis(100));
+            return world.add("client", app, shown(NodeConfig { stdin: Some(stdin), ..NodeConfig::default() }));
+        }
+        Scene::Chat => {
+            server(world, chat())?;
+            typist(world, "bob", &["/nick Bob", "Hey there!"], 300)?;
+            let stdin = script(&["/nick Alice", "Hello everyone!", "/who"], Duration::from_millis(200));
+            return world.add("client", app, shown(NodeConfig { stdin: Some(stdin), ..NodeConfig::default() }));
+        }
+    };
+    if let Scene::Streams = scene {
+        world.add("load", Verify::new(target(), 10, 64 << 10), NodeConfig::default())?;
+    } else {
+        typist(world, "alice", &["/nick Alice", "Hello everyone!"], 200)?;
+        typist(world, "bob", &["/nick Bob", "Hey Alice!"], 350)?;
+    }
+    world.signal(it, STOP, Signal::Interrupt);
+    Ok(it)
+}
+
+fn server<A: App + 'static>(world: &mut Sim, app: A) -> Result<NodeId, Error> {
+    world.add("server", app, NodeConfig::server(PORT))
+}
+
+fn chat() -> ChatServer {
+    let (flood, limits) = (Flood { rate: 5.0, burst: 20.0 }, Limits::default());
+    let slow = Slow::Disconnect;
+    ChatServer::new(
+        Settings::default(),
+        ChatOptions { queue: 256 << 10, slow, flood, limits, notices: false, motd: String::new() },
+    )
+}
+
+fn typist(world: &mut Sim, name: &str, lines: &[&str], every_ms: u64) -> Result<NodeId, Error> {
+    let options = Options {
+        tool: "client",
+        greeting: String::new(),
+        prompt: Prompt::Off,
+        keep_open: false,
+        hex: false,
+        prefix: "",
+        goodbye: "",
+        echo: false,
+        notices: true,
+        linger: None,
+    };
+    let stdin = Some(script(lines, Duration::from_millis(every_ms)));
+    world.add(name, LineClient::new(target(), options), NodeConfig { stdin, ..NodeConfig::default() })
+}
+
+/// Lines typed at regular times, then the end of the input.
+fn script(lines: &[&str], every: Duration) -> Vec<(Duration, Vec<u8>)> {
+    let typed = lines.iter().map(|l| format!("{l}\n").into_bytes()).chain([Vec::new()]);
+    typed.zip(1..).map(|(line, n)| (every * n, line)).collect()
+}
+
+/// What simulated clients connect to, whatever the command line names.
+pub fn target() -> Target {
+    Target { host: "server".into(), port: Some(PORT), family: Family::Any, timeout: Duration::from_secs(10) }
+}

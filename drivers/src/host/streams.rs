@@ -1,0 +1,109 @@
+//! Mail, and the standard streams, which come and go by it.
+use super::{Host, Mail};
+use crate::disk::Outcome;
+use proto_core::{App, Chunk, Input, Reason, Token};
+use std::collections::VecDeque;
+
+impl<A: App + 'static> Host<A> {
+    /// Takes mail that has come in; `rung`: the bell was cleared just now.
+    pub fn mail(&mut self, rung: bool) -> VecDeque<Mail<A::Msg>> {
+        let mut mail = std::mem::take(&mut self.local);
+        if rung {
+            mail.extend(self.bell().take());
+        }
+        mail
+    }
+    /// There is mail that no bell rings for.
+    #[inline]
+    pub fn has_local_mail(&self) -> bool {
+        !self.local.is_empty()
+    }
+    /// Delivers one piece of mail; do the ops before the next.
+    pub fn open_mail(&mut self, mail: Mail<A::Msg>) {
+        match mail {
+            Mail::Stdin(chunk) => {
+                if let Some(input) = &mut self.input {
+                    input.parked = Some(chunk);
+                }
+                self.unpark_stdin();
+            }
+            Mail::StdoutReady(t) => {
+                for o in self.outputs.iter_mut().filter(|o| o.token == t) {
+                    o.waiting = false;
+                }
+                self.pump_stdio(t);
+            }
+            Mail::Disk(outcome) => {
+                // The first answer is delivered now, what follows from it later: ops come between.
+                let mut answers = self.disk.finish(outcome).into_iter();
+                let first = answers.next();
+                for (id, done) in answers.rev() {
+                    self.local.push_front(Mail::Disk(Outcome::known(id, done)));
+                }
+                if let Some((id, done)) = first {
+                    self.deliver(Input::Answer(id, done));
+                }
+            }
+            Mail::Job(id, result) => self.deliver(Input::Job(id, result)),
+            Mail::Post(from, msg) => self.deliver(Input::Post(from, msg)),
+            Mail::Signal(signal) => self.deliver(Input::Signal(signal)),
+            Mail::Trouble(trouble) => self.deliver(Input::Trouble(trouble)),
+        }
+    }
+
+    /// Whether the token is a standard stream, after doing what its switches and output now ask for.
+    #[cold]
+    pub fn pump_stdio(&mut self, t: Token) -> bool {
+        if self.input.as_ref().is_some_and(|i| i.token == t) {
+            self.unpark_stdin();
+            return true;
+        }
+        let Some(i) = self.outputs.iter().position(|o| o.token == t) else { return false };
+        let me = self.bell();
+        while let Some(out) = self.outputs.get_mut(i).filter(|o| !o.waiting) {
+            let Some(chunk) = self.table.tx(t).and_then(|tx| tx.chunks().find(|c| !c.is_empty())) else { break };
+            match out.write(chunk) {
+                Ok(0) => out.wait(me.clone()),
+                Ok(n) => self.consumed(t, n),
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(_) => {
+                    self.closed(t, Reason::BrokenPipe);
+                    break;
+                }
+            }
+        }
+        true
+    }
+    fn unpark_stdin(&mut self) {
+        let Some(input) = &mut self.input else { return };
+        let t = input.token;
+        if !self.table.is_wanted(t) || !self.ops.is_empty() {
+            return;
+        }
+        match input.parked.take() {
+            None => {}
+            Some(Ok(mut chunk)) if !chunk.is_empty() => {
+                input.next();
+                let n = chunk.len();
+                self.deliver(Input::Bytes(t, Chunk::new(&mut chunk, n)));
+            }
+            Some(Ok(_)) => self.deliver(Input::Eof(t)),
+            Some(Err(_)) => self.closed(t, Reason::Io(0)),
+        }
+    }
+    /// Writes what is left for standard output and error, waiting for the reader.
+    pub fn flush_stdio(&mut self) {
+        for i in 0..self.outputs.len() {
+            while let Some(out) = self.outputs.get(i) {
+                let t = out.token;
+                let Some(chunk) = self.table.tx(t).and_then(|tx| tx.chunks().find(|c| !c.is_empty())) else { break };
+                match out.write_now(chunk) {
+                    Ok(n) => self.consumed(t, n),
+                    Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                    Err(_) => break,
+                }
+            }
+        }
+        self.end_recording();
+    }
+}

@@ -1,0 +1,123 @@
+//! Bytes of connections: in with a budget, out as far as the socket takes them.
+use super::{BUDGET, FLUSH, Kind, Poller, Ready, SEGMENTS};
+use crate::sock;
+use proto_core::{App, Chunk, Input, Next, Reason, Token, Tx};
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, recv, send, sendmsg, shutdown};
+use std::io::IoSlice;
+
+impl<A: App + 'static, P: Poller> Ready<A, P> {
+    #[inline]
+    pub(super) fn drain(&mut self, t: Token, to_the_end: bool) {
+        let mut budget = BUDGET;
+        while budget > 0 {
+            if !self.wants(t) {
+                return;
+            }
+            let Some(io) = self.conns.get_mut(t).filter(|io| io.readable && !io.eof) else { return };
+            self.host.counters.syscalls += 1;
+            match recv(&io.fd, &mut self.scratch[..], RecvFlags::empty()) {
+                Ok((0, _)) => {
+                    io.eof = true;
+                    if !self.host.is_lingering(t) {
+                        self.tell(Input::Eof(t));
+                    }
+                }
+                Ok((n, _)) => {
+                    if n < self.scratch.len() && !to_the_end {
+                        io.readable = false;
+                        self.poller.used_up(t, true);
+                    }
+                    budget = budget.saturating_sub(n);
+                    self.received(t, n);
+                }
+                Err(Errno::AGAIN) => {
+                    io.readable = false;
+                    return self.poller.used_up(t, true);
+                }
+                Err(Errno::INTR) => continue,
+                Err(e) => self.die(t, sock::reason(e)),
+            }
+            self.host.table.served(t);
+            self.pump(t);
+            self.ops();
+            if self.unflushed >= FLUSH {
+                self.settle();
+            }
+        }
+        self.later(t);
+    }
+    #[inline]
+    pub(super) fn received(&mut self, t: Token, n: usize) {
+        if self.host.is_lingering(t) {
+            return; // read to be discarded
+        }
+        self.unflushed += n;
+        self.host.deliver(Input::Bytes(t, Chunk::new(&mut self.scratch, n)));
+        if self.scratch.is_empty() {
+            self.scratch = self.host.table.pool.chunk();
+        }
+    }
+    /// Sends what a connection has, as far as the socket takes it.
+    #[inline]
+    pub(super) fn pump(&mut self, t: Token) {
+        let Some(io) = self.conns.get_mut(t) else { return };
+        while !io.blocked && io.kind == Kind::Stream {
+            let Some(tx) = self.host.table.tx(t) else { return };
+            let sent = match tx.next() {
+                Next::Empty => {
+                    if tx.is_finished() && !io.shut {
+                        io.shut = true;
+                        let _ = shutdown(&io.fd, Shutdown::Write); // a reset peer says so on reading
+                    }
+                    break;
+                }
+                Next::Bytes => send_chunks(&io.fd, tx),
+                Next::File { file, offset, len } => match self.host.file(file) {
+                    Some(f) => {
+                        let mut at = offset;
+                        match rustix::fs::sendfile(&io.fd, f, Some(&mut at), len) {
+                            Ok(0) => return self.die(t, Reason::FileShort),
+                            r => r,
+                        }
+                    }
+                    None => return self.die(t, Reason::FileShort),
+                },
+            };
+            self.host.counters.syscalls += 1;
+            match sent {
+                Ok(n) => self.host.consumed(t, n),
+                Err(Errno::AGAIN) => {
+                    io.blocked = true;
+                    self.poller.used_up(t, false);
+                }
+                Err(Errno::INTR) => {}
+                Err(e) => return self.die(t, sock::reason(e)),
+            }
+        }
+        if io.shut && io.eof {
+            self.die(t, Reason::Finished);
+        }
+    }
+}
+
+/// Sends what is at the front of an output without waiting, be the socket blocking or not.
+#[inline]
+pub fn send_chunks(fd: &OwnedFd, tx: &Tx) -> rustix::io::Result<usize> {
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    let mut chunks = tx.chunks();
+    match (chunks.next(), chunks.next()) {
+        (None, _) => Ok(0),
+        (Some(b), None) => send(fd, b, flags),
+        (Some(a), Some(b)) => {
+            let mut slices = [IoSlice::new(&[]); SEGMENTS];
+            let mut n = 0;
+            for (s, b) in slices.iter_mut().zip([a, b].into_iter().chain(chunks)) {
+                *s = IoSlice::new(b);
+                n += 1;
+            }
+            sendmsg(fd, slices.get(..n).unwrap_or_default(), &mut SendAncillaryBuffer::default(), flags)
+        }
+    }
+}

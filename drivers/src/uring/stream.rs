@@ -1,0 +1,422 @@
+//! Connections: receiving in two forms, sending, end of input.
+use super::conns::{Io, Kind, Listed, Message, SEGMENTS, Watch};
+use super::ring::{Code, Done, Target};
+use super::{Driver, FLUSH};
+use crate::ready::send_chunks;
+use crate::sock;
+use proto_core::{App, Bytes, Chunk, Input, Next, Reason, Token};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, Shutdown, recv, shutdown, sockopt};
+use std::os::unix::fs::FileExt;
+
+/// Bytes of one connection per turn, before others are served.
+const BUDGET: usize = 64 << 10;
+/// Short receives in a row that take a connection back from bulk.
+const SMALL: u8 = 16;
+/// Sends after which a connection is worth a place on the kernel's list of files.
+const BUSY: u8 = 32;
+/// Bytes of a file read at once.
+const FILE_READ: usize = 64 << 10;
+
+impl<A: App + 'static> Driver<A> {
+    /// Begins to wait for input, in the form that fits, unless that is being done.
+    #[inline]
+    pub(super) fn arm(&mut self, t: Token) {
+        let wanted = self.wants(t);
+        let Some(io) = self.conns.live(t) else { return };
+        if io.watch != Watch::Nothing || io.eof || io.kind != Kind::Stream {
+            return;
+        }
+        io.cancelled = false;
+        if !wanted {
+            (io.bulk, io.small) = (true, 0);
+        }
+        if io.bulk {
+            io.watch = Watch::Poll;
+            self.ring.poll(&io.fd, t);
+        } else {
+            (io.watch, io.readable) = (Watch::Recv, false);
+            self.ring.recv(&io.fd, t);
+        }
+    }
+    /// Gives up the present form of waiting; the other one begins when its last completion is there.
+    fn change_form(&mut self, t: Token) {
+        let Some(io) = self.conns.live(t).filter(|io| !io.cancelled) else { return };
+        let code = match io.watch {
+            Watch::Recv => Code::Recv,
+            Watch::Poll => Code::Poll,
+            _ => return,
+        };
+        io.cancelled = true;
+        self.ring.cancel(code, t);
+    }
+    /// A multishot receive has got something.
+    #[inline]
+    pub(super) fn received(&mut self, d: Done) {
+        let Some(io) = self.conns.of(d.token()) else { return };
+        let t = io.token;
+        let ended = !d.more();
+        if ended {
+            io.watch = Watch::Nothing;
+        }
+        let closing = io.closing;
+        if let Some(id) = d.buffer() {
+            if !closing && d.res > 0 {
+                self.buffer(t, id, d.res as usize);
+            }
+            self.ring.buffers.put(id);
+        }
+        if closing {
+            return self.release(t);
+        }
+        let starved = d.res <= 0 && self.received_none(t, d.outcome());
+        if ended && !starved {
+            self.arm(t);
+        }
+    }
+    /// Bytes in a provided buffer.
+    #[inline]
+    fn buffer(&mut self, t: Token, id: u16, n: usize) {
+        let full = n == self.ring.buffers.size();
+        let Some(io) = self.conns.live(t) else { return };
+        if full && !io.bulk {
+            (io.bulk, io.small) = (true, 0);
+            self.change_form(t);
+        }
+        let Some(io) = self.conns.live(t) else { return };
+        let Some(buffer) = self.ring.buffers.get(id) else { return };
+        if self.host.is_lingering(t) {
+            return; // read to be discarded
+        }
+        if io.has_parked() || !self.host.table.is_wanted(t) {
+            let bytes = buffer.get(..n).unwrap_or_default().to_vec();
+            return io.cold().parked.push_back(bytes);
+        }
+        self.unflushed += n;
+        self.host.deliver(Input::Bytes(t, Chunk::new(buffer, n)));
+        self.after_input(t);
+    }
+    /// The served connection's output goes out at once.
+    #[inline]
+    fn after_input(&mut self, t: Token) {
+        self.host.table.served(t);
+        self.pump(t);
+        if !self.host.table.is_wanted(t) {
+            self.switched(t);
+        }
+        self.ops();
+        if self.unflushed >= FLUSH {
+            self.settle();
+        }
+    }
+    /// A receive has ended without bytes; true if it found no buffer.
+    #[cold]
+    fn received_none(&mut self, t: Token, outcome: rustix::io::Result<usize>) -> bool {
+        match outcome {
+            Ok(_) => self.ended(t),
+            Err(Errno::NOBUFS) => {
+                self.starved.push_back(t);
+                return true;
+            }
+            Err(Errno::CANCELED | Errno::INTR | Errno::AGAIN) => {} // armed again
+            Err(e) => self.die(t, sock::reason(e)),
+        }
+        self.ops();
+        false
+    }
+    /// The peer has said its last byte.
+    fn ended(&mut self, t: Token) {
+        let lingering = self.host.is_lingering(t);
+        let wanted = self.host.table.is_wanted(t);
+        let Some(io) = self.conns.live(t) else { return };
+        io.eof = true;
+        if lingering {
+            return self.pump(t);
+        }
+        if io.has_parked() || !wanted {
+            io.eof_untold = true;
+            return;
+        }
+        self.tell(Input::Eof(t));
+        self.pump(t);
+    }
+    /// The app has touched a switch: input is wanted again, or no more.
+    pub(super) fn switched(&mut self, t: Token) {
+        let wanted = self.wants(t);
+        let Some(io) = self.conns.live(t) else { return };
+        match (wanted, io.watch) {
+            (true, _) if io.eof_untold || io.readable || io.has_parked() => self.later(t),
+            (true, Watch::Nothing) => self.arm(t),
+            (false, Watch::Recv) => {
+                (io.bulk, io.small) = (true, 0);
+                self.change_form(t);
+            }
+            _ => {}
+        }
+    }
+    /// Goes on with a connection whose budget was used up, or whose input was switched on again.
+    pub(super) fn resume(&mut self, t: Token) {
+        while self.wants(t) {
+            let lingering = self.host.is_lingering(t);
+            let Some(io) = self.conns.live(t) else { return };
+            if let Some(mut bytes) = io.cold.as_mut().and_then(|c| c.parked.pop_front()) {
+                if !lingering {
+                    let n = bytes.len();
+                    self.unflushed += n;
+                    self.host.deliver(Input::Bytes(t, Chunk::new(&mut bytes, n)));
+                    self.after_input(t);
+                }
+            } else if std::mem::take(&mut io.eof_untold) {
+                if !lingering {
+                    self.tell(Input::Eof(t));
+                }
+                self.pump(t);
+                self.ops();
+            } else {
+                break;
+            }
+        }
+        self.drain(t);
+        self.arm(t);
+    }
+
+    /// A poll has something to tell.
+    pub(super) fn polled(&mut self, d: Done) {
+        let Some(io) = self.conns.of(d.token()) else { return };
+        let t = io.token;
+        if !d.more() {
+            (io.watch, io.cancelled) = (Watch::Nothing, false);
+        }
+        if io.closing {
+            return self.release(t);
+        }
+        if io.kind == Kind::Datagram {
+            return self.polled_datagrams(t, d.outcome());
+        }
+        let is = |bits: i16| d.res > 0 && d.res & i32::from(bits) != 0;
+        if d.res > 0 {
+            io.readable = true;
+            // After a short read there is only more to come if a poll has told of the end.
+            io.hup |= is(libc::POLLHUP | libc::POLLERR | libc::POLLRDHUP);
+            self.drain(t);
+            if is(libc::POLLERR) && !self.wants(t) {
+                self.failed(t);
+            }
+        } else if let Err(e) = d.outcome()
+            && e != Errno::CANCELED
+        {
+            self.die(t, sock::reason(e));
+            self.ops();
+        }
+        self.arm(t);
+    }
+    /// A socket whose input is not wanted has an error: nobody would read it.
+    #[cold]
+    fn failed(&mut self, t: Token) {
+        let Some(io) = self.conns.live(t) else { return };
+        if let Ok(Err(e)) = sockopt::socket_error(&io.fd) {
+            self.die(t, sock::reason(e));
+            self.ops();
+        }
+    }
+    /// Reads with plain calls, unless a receive is in flight that would come second.
+    #[inline]
+    fn drain(&mut self, t: Token) {
+        let mut budget = BUDGET;
+        while budget > 0 {
+            if !self.wants(t) {
+                return;
+            }
+            let Some(io) = self.conns.live(t) else { return };
+            if !io.readable || io.eof || io.watch == Watch::Recv || io.has_parked() {
+                return;
+            }
+            self.host.counters.syscalls += 1;
+            match recv(&io.fd, &mut self.scratch[..], RecvFlags::DONTWAIT) {
+                Ok((0, _)) => {
+                    self.ended(t);
+                    return self.ops();
+                }
+                Ok((n, _)) => {
+                    budget = budget.saturating_sub(n);
+                    io.readable = n == self.scratch.len() || io.hup;
+                    let small = n < self.ring.buffers.size();
+                    if weigh(io, small) {
+                        self.change_form(t);
+                    }
+                    self.bytes(t, n);
+                }
+                Err(Errno::AGAIN) => io.readable = false,
+                Err(Errno::INTR) => {}
+                Err(e) => {
+                    self.die(t, sock::reason(e));
+                    return self.ops();
+                }
+            }
+        }
+        self.later(t);
+    }
+    #[inline]
+    fn bytes(&mut self, t: Token, n: usize) {
+        if self.host.is_lingering(t) {
+            return; // read to be discarded
+        }
+        self.unflushed += n;
+        self.host.deliver(Input::Bytes(t, Chunk::new(&mut self.scratch, n)));
+        if self.scratch.is_empty() {
+            self.scratch = self.host.table.pool.chunk();
+        }
+        self.after_input(t);
+    }
+
+    /// Sends what a connection has: as far as the socket takes it if it is bulk, and one send in flight besides.
+    #[inline]
+    pub(super) fn pump(&mut self, t: Token) {
+        let Some(io) = self.conns.live(t) else { return };
+        if io.sending || io.kind != Kind::Stream {
+            return;
+        }
+        if io.bulk {
+            self.send_now(t);
+        }
+        self.send_later(t);
+    }
+    /// Sends with plain calls until nothing is left or the socket would block.
+    pub(super) fn send_now(&mut self, t: Token) {
+        while let Some(Next::Bytes) = self.front(t) {
+            let (Some(io), Some(tx)) = (self.conns.live(t), self.host.table.tx(t)) else { return };
+            self.host.counters.syscalls += 1;
+            match send_chunks(&io.fd, tx) {
+                Ok(n) => self.host.consumed(t, n),
+                Err(Errno::AGAIN) => return,
+                Err(Errno::INTR) => {}
+                Err(e) => return self.die(t, sock::reason(e)),
+            }
+        }
+    }
+    /// Leaves a send to the kernel.
+    #[inline]
+    #[allow(unsafe_code)]
+    fn send_later(&mut self, t: Token) {
+        match self.front(t) {
+            Some(Next::Bytes) => {}
+            Some(Next::Empty) => return self.finished(t),
+            Some(Next::File { .. }) | None => return,
+        }
+        let (Some(io), Some(tx)) = (self.conns.live(t), self.host.table.tx_mut(t)) else { return };
+        if !tx.launch(SEGMENTS) {
+            return;
+        }
+        if let Listed::No(n) = &mut io.listed {
+            *n += 1;
+            if *n == BUSY {
+                io.listed = if self.ring.enlist(t, Some(&io.fd)) { Listed::Soon } else { Listed::Never };
+            }
+        }
+        let mut flight = tx.flight();
+        match (flight.next(), flight.next()) {
+            (None, _) => return,
+            (Some(b), None) => {
+                let to = if io.listed == Listed::Yes { Target::Enlisted } else { Target::Plain(&io.fd) };
+                // SAFETY: a flight keeps its address until it is confirmed, and the token is not retired, and its
+                // output not freed, before the send has completed: see `sent` and `release`.
+                unsafe { self.ring.send(to, t, b.as_ptr(), b.len()) }
+            }
+            (Some(a), Some(b)) => {
+                let message = io.cold.get_or_insert_default().message.get_or_insert_with(Message::empty);
+                let header = message.refer_to([a, b].into_iter().chain(flight));
+                // SAFETY: as above; the message stays in its box, which the connection keeps as long.
+                unsafe { self.ring.send_message(&io.fd, t, header) }
+            }
+        }
+        io.sending = true;
+    }
+    /// What is to be sent next; a file's bytes are read first, since there is no sending from a file that would not
+    /// block or go to a thread. `None` if the connection has ended.
+    #[inline]
+    fn front(&mut self, t: Token) -> Option<Next> {
+        match self.host.table.tx(t)?.next() {
+            Next::File { file, offset, len } => {
+                let mut bytes = vec![0; len.min(FILE_READ)];
+                self.host.counters.syscalls += 1;
+                let n = self.host.file(file).and_then(|f| f.read_at(&mut bytes, offset).ok()).unwrap_or_default();
+                bytes.truncate(n);
+                if !self.host.supply(t, Bytes::from(bytes)) {
+                    self.die(t, Reason::FileShort);
+                    return None;
+                }
+                Some(Next::Bytes)
+            }
+            next => Some(next),
+        }
+    }
+    /// There is nothing to send: perhaps for ever.
+    #[inline]
+    fn finished(&mut self, t: Token) {
+        if !self.host.table.tx(t).is_some_and(|tx| tx.is_finished()) {
+            return;
+        }
+        let Some(io) = self.conns.live(t) else { return };
+        let heard = io.eof && !io.eof_untold && !io.has_parked();
+        if !io.shut && !heard {
+            self.host.counters.syscalls += 1;
+            let _ = shutdown(&io.fd, Shutdown::Write); // a reset peer says so on reading
+        }
+        io.shut = true;
+        if heard {
+            self.die(t, Reason::Finished); // closing sends the FIN, if it is not out
+        }
+    }
+    /// A send has completed.
+    #[inline]
+    pub(super) fn sent(&mut self, d: Done) {
+        let Some(io) = self.conns.of(d.token()) else { return };
+        let t = io.token;
+        io.sending = false;
+        if io.closing {
+            return self.release(t);
+        }
+        match d.outcome() {
+            Ok(n) => self.host.confirmed(t, n),
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            Err(e) => {
+                self.die(t, sock::reason(e));
+                return self.ops();
+            }
+        }
+        self.pump(t);
+        if !self.news.is_empty() {
+            self.ops();
+        }
+    }
+}
+
+/// Counts short receives of a connection in bulk; true if it is to be taken back.
+#[inline]
+fn weigh(io: &mut Io, small: bool) -> bool {
+    io.small = if small { io.small.saturating_add(1) } else { 0 };
+    if io.small < SMALL {
+        return false;
+    }
+    io.bulk = false;
+    true
+}
+
+impl Message {
+    #[allow(unsafe_code)]
+    fn empty() -> Box<Message> {
+        // SAFETY: both are structures of integers and pointers, for which zero is a value.
+        Box::new(unsafe { std::mem::zeroed() })
+    }
+    /// Makes it refer to `parts`, of which there are at most [`SEGMENTS`].
+    fn refer_to<'a>(&mut self, parts: impl Iterator<Item = &'a [u8]>) -> *const libc::msghdr {
+        let mut n = 0;
+        for (piece, part) in self.pieces.iter_mut().zip(parts) {
+            *piece = libc::iovec { iov_base: part.as_ptr().cast_mut().cast(), iov_len: part.len() };
+            n += 1;
+        }
+        self.header.msg_iov = self.pieces.as_mut_ptr();
+        self.header.msg_iovlen = n;
+        &self.header
+    }
+}
