@@ -19,7 +19,7 @@ impl Machine for Answers {
     type Event<'b> = &'b mut [u8];
     fn poll<'b>(&mut self, now: Instant, rx: &mut Rx<'b>, tx: &mut Tx) -> Result<Step<&'b mut [u8]>, Fault> {
         self.idle_since.get_or_insert(now);
-        if tx.room() == 0 && !rx.is_empty() {
+        if tx.room() == 0 && !rx.is_eof() {
             return Ok(Step::Paused);
         }
         let lines = self.lines.get_or_insert_with(|| crate::line::Lines::new(crate::line::Limits::default()));
