@@ -96,3 +96,52 @@ impl Machine for Lines {
         Ok(Step::NeedMore)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::{string::String, vec::Vec};
+
+    /// What `input` says, fed `step` bytes at a time, then the end of input.
+    fn lines(line: usize, input: &[u8], step: usize) -> Vec<String> {
+        let (mut m, mut tx, mut tail, mut said) = (Lines::new(Limits { line }), Tx::default(), Vec::new(), Vec::new());
+        for (bytes, eof) in input.chunks(step).map(|c| (c, false)).chain([(&[][..], true)]) {
+            tail.extend_from_slice(bytes);
+            let shown = tail.len();
+            let mut rx = Rx::new(&mut tail, eof);
+            while let Ok(Step::Event(e)) = m.poll(Instant::default(), &mut rx, &mut tx) {
+                said.push(match e {
+                    Event::Line(l) => alloc::format!("{}", l.escape_ascii()),
+                    Event::TooLong(l) => alloc::format!("{}...", l.escape_ascii()),
+                });
+            }
+            assert_eq!(rx.is_eof(), eof, "at the end nothing is left");
+            let used = shown - rx.len();
+            tail.drain(..used);
+        }
+        said
+    }
+
+    #[test]
+    fn lines_and_their_limit() {
+        for step in 1..12 {
+            assert_eq!(lines(4, b"ab\ncd\r\n\nrest", step), ["ab", "cd", "", "rest"]);
+            assert_eq!(
+                lines(4, b"1234\n1234\r\n12345\n12345\r\n1234\r", step),
+                ["1234", "1234", "1234...", "1234...", "1234..."]
+            );
+            assert_eq!(lines(1, b"a\r\r\nb", step), ["a...", "b"]);
+            assert_eq!(lines(0, b"\n\r\na\n", step), ["", "", "..."]);
+        }
+    }
+
+    #[test]
+    fn an_event_is_the_input_itself() {
+        let mut input = *b"shout\n";
+        let (mut m, mut tx) = (Lines::new(Limits::default()), Tx::default());
+        if let Ok(Step::Event(Event::Line(l))) = m.poll(Instant::default(), &mut Rx::new(&mut input, false), &mut tx) {
+            l.make_ascii_uppercase();
+        }
+        assert_eq!(&input, b"SHOUT\n");
+    }
+}

@@ -1,5 +1,6 @@
 //! The laws of machines that are not about cutting alone.
 use crate::drive::{Log, Plan, Run, Said, Subject, over};
+use proto_core::{Instant, Machine, Rx, Step, Tx};
 
 type Settings = [(String, String)];
 
@@ -68,4 +69,28 @@ pub fn looks_once<S: Subject>(
         return Err(format!("{polls} polls for {fed} bytes"));
     }
     Ok(())
+}
+
+/// A peer that sends and never reads: the machine pauses before its output is larger than `limit` and one answer of at
+/// most `answer` bytes, and `input` is enough to get there.
+pub fn stops_when_full<S: Subject>(
+    settings: &Settings,
+    input: &[u8],
+    limit: usize,
+    answer: usize,
+) -> Result<(), String> {
+    let (mut machine, mut tx, mut input) = (S::new(settings)?, Tx::with_limit(limit), input.to_vec());
+    let mut rx = Rx::new(&mut input, false);
+    loop {
+        match machine.poll(Instant::default(), &mut rx, &mut tx) {
+            Ok(Step::Event(event)) => drop(S::said(event, &mut tx)),
+            Ok(Step::Paused) if rx.is_empty() => return Err("it paused when nothing was left to do".into()),
+            Ok(Step::Paused) => return Ok(()),
+            Ok(Step::NeedMore | Step::Closed) => return Err(format!("it took all, and {} bytes wait", tx.len())),
+            Err(fault) => return Err(fault.to_string()),
+        }
+        if tx.len() > limit + answer {
+            return Err(format!("{} bytes wait, {limit} and an answer are allowed", tx.len()));
+        }
+    }
 }

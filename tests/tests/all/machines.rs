@@ -3,7 +3,7 @@ use proto_core::{Deadline, Fault, Instant, Machine, Rx, Step, Tx};
 use std::path::Path;
 use std::time::Duration;
 use tests::drive::{Said, Subject};
-use tests::laws::{ends_are_told, looks_once, prefixes_wait};
+use tests::laws::{ends_are_told, looks_once, prefixes_wait, stops_when_full};
 use tests::subjects::{Echo, Lines, Requests};
 use tests::transcript::Transcript;
 
@@ -78,6 +78,31 @@ fn bytes_are_looked_at_once() {
     let trailer = [chunked, b"0\r\nX: "].concat();
     looks_once::<Requests>(&[], &trailer, b"a", 8_000, 1, b'\n').unwrap_or_else(|e| panic!("{e}"));
     looks_once::<Echo>(&head, b"GET / HTTP/1.1\r\nX: ", b"a", 60_000, 1, b'\n').unwrap_or_else(|e| panic!("{e}"));
+}
+
+#[test]
+fn a_peer_that_does_not_read_is_not_read_from() {
+    let expect = b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nx";
+    stops_when_full::<Requests>(&[], &expect.repeat(9), 100, 25).unwrap_or_else(|e| panic!("{e}"));
+    stops_when_full::<Echo>(&[], &GET.repeat(9), 100, 200).unwrap_or_else(|e| panic!("{e}"));
+    stops_when_full::<Echo>(&[], &POST.repeat(9), 1, 200).unwrap_or_else(|e| panic!("{e}"));
+    let taken = stops_when_full::<Echo>(&[], &GET.repeat(2), 10_000, 200).expect_err("there was room for all");
+    assert!(taken.contains("it took all"), "{taken}");
+}
+
+#[test]
+fn a_plain_echo_waits_for_room() {
+    let (mut echo, mut tx) = (<Echo as Subject>::new(&[]).expect("no settings"), Tx::with_limit(4));
+    let (mut first, mut second) = (*b"hello", *b"again");
+    let mut poll = |input: &mut [u8], tx: &mut Tx| match echo.poll(Instant::default(), &mut Rx::new(input, false), tx) {
+        Ok(Step::Event(event)) => Some(Echo::said(event, tx)),
+        Ok(Step::Paused) => None,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(poll(&mut first, &mut tx), Some(Said::Piece("bytes", b"hello".to_vec())));
+    assert_eq!(poll(&mut second, &mut tx), None);
+    tx.consume(5, None);
+    assert_eq!(poll(&mut second, &mut tx), Some(Said::Piece("bytes", b"again".to_vec())));
 }
 
 // What follows proves that the bed can fail.
@@ -213,6 +238,12 @@ fn a_broken_law_is_found() {
     assert_eq!(ends_are_told::<BrokenSubject>(&[], b"abc", closed), Ok(()));
     assert!(ends_are_told::<BrokenSubject>(&settings("waits at the end"), b"abc", closed).is_err());
     assert!(ends_are_told::<Requests>(&[], GET, closed).is_err(), "a cut head is a fault");
+}
+
+#[test]
+fn taking_without_room_is_found() {
+    let error = stops_when_full::<BrokenSubject>(&[("puts".into(), "by room".into())], &[b'x'; 90], 9, 4);
+    assert!(error.is_err_and(|e| e.contains("bytes wait, 9 and an answer are allowed")));
 }
 
 /// Finds LF, from the start again each time.
