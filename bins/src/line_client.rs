@@ -39,6 +39,24 @@ pub struct Options {
     pub linger: Option<Duration>,
 }
 
+impl Options {
+    /// Shows what the server says, and nothing else.
+    pub fn plain(tool: &'static str) -> Self {
+        Options {
+            tool,
+            greeting: String::new(),
+            prompt: Prompt::Off,
+            keep_open: false,
+            hex: false,
+            prefix: "",
+            goodbye: "",
+            echo: false,
+            notices: false,
+            linger: None,
+        }
+    }
+}
+
 /// When to show `> `.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Prompt {

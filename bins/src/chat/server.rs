@@ -38,8 +38,6 @@ const HARD: usize = 4;
 const FLOODING: Duration = Duration::from_secs(30);
 /// Lines that are too long, before the client is cut off.
 const TOO_LONG: u32 = 3;
-/// How long the peer of a closed connection may take to read the last words.
-const LINGER: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 struct Client {
@@ -201,10 +199,8 @@ impl ChatServer {
             while let Some(line) = c.backlog.pop() {
                 out.share(line);
             }
-            out.finish();
         }
-        cx.read(t, true);
-        cx.close(t, LINGER);
+        self.conns.close(t);
     }
     fn closed(&mut self, t: Token, cx: &mut ChatCx<'_>) {
         self.chat.leave(t, "");

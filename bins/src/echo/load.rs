@@ -79,11 +79,12 @@ impl LoadEcho {
             self.conns.release(t, cx);
         }
     }
-    fn stop(&self, cx: &mut LoadCx<'_>) {
-        for t in self.service.tokens() {
-            cx.read(t, true);
-            cx.close(t, LAST_WORDS);
+    fn end(&mut self, t: Token, cx: &mut LoadCx<'_>) {
+        if self.conns.peek(t).is_some() {
+            return self.conns.close(t);
         }
+        cx.read(t, true);
+        cx.close(t, LAST_WORDS);
     }
 }
 
@@ -97,7 +98,7 @@ impl App for LoadEcho {
             return self.conns.settle(cx, |_, _| {});
         }
         if self.service.handle(&input, cx) == Life::Drain {
-            self.stop(cx);
+            self.service.tokens().into_iter().for_each(|t| self.end(t, cx));
         }
         match input {
             Input::Start(start) => self.start(start, cx),
@@ -130,7 +131,7 @@ impl App for LoadEcho {
                     self.read(feed, t, cx);
                 }
                 while let Some((t, _)) = self.service.next_idle(cx) {
-                    cx.close(t, LAST_WORDS);
+                    self.end(t, cx);
                 }
             }
             _ => {}

@@ -5,7 +5,7 @@ use crate::chat::core::Limits;
 use crate::chat::member::{Flood, Slow};
 use crate::chat::server::{ChatServer, Options as ChatOptions};
 use crate::cli::{ClientArgs, DriverArgs, Plan, ServerArgs, Tool, size};
-use crate::line_client::{LineClient, Options, Prompt};
+use crate::line_client::{LineClient, Options};
 use crate::outcome::{Code, Failure};
 use crate::service::Settings;
 use clap::Parser;
@@ -129,18 +129,8 @@ impl Tool for ChatClientTool {
     }
     fn app(&self, _: Shard) -> LineClient {
         let hello = "Connected! Enter /nick <name> to set nickname.\n";
-        let options = Options {
-            tool: Self::NAME,
-            greeting: if self.args.quiet { String::new() } else { hello.into() },
-            prompt: Prompt::Off,
-            keep_open: false,
-            hex: false,
-            prefix: "",
-            goodbye: "",
-            echo: false,
-            notices: true,
-            linger: None,
-        };
+        let greeting = if self.args.quiet { String::new() } else { hello.into() };
+        let options = Options { greeting, notices: true, ..Options::plain(Self::NAME) };
         LineClient::new(target(&self.args), options)
     }
 }

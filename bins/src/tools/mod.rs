@@ -69,7 +69,7 @@ fn running(name: &str, args: &ServerArgs) -> Option<Result<Code, Failure>> {
         return Some(Err(Failure::new(Code::Local, text)));
     };
     while std::io::stdout().write_all(text.as_bytes()).is_ok() && !every.is_zero() {
-        std::thread::sleep(every.saturating_sub(SAMPLE));
+        std::thread::sleep(every.saturating_sub(SAMPLE)); // what `--stats=SECS` asks for; an answer takes a sample itself
         match listen::ask_control(&path) {
             Ok(next) => text = next,
             Err(_) => break, // it has stopped

@@ -6,7 +6,7 @@ use crate::cli::Tool;
 use crate::dialer::{Family, Target};
 use crate::echo::load::LoadEcho;
 use crate::echo::verify::Verify;
-use crate::line_client::{LineClient, Options, Prompt};
+use crate::line_client::{LineClient, Options};
 use crate::outcome::{Code, Failure};
 use crate::service::Settings;
 use core::time::Duration;
@@ -86,18 +86,7 @@ fn chat() -> ChatServer {
 }
 
 fn typist(world: &mut Sim, name: &str, lines: &[&str], every_ms: u64) -> Result<NodeId, Error> {
-    let options = Options {
-        tool: "client",
-        greeting: String::new(),
-        prompt: Prompt::Off,
-        keep_open: false,
-        hex: false,
-        prefix: "",
-        goodbye: "",
-        echo: false,
-        notices: true,
-        linger: None,
-    };
+    let options = Options { notices: true, ..Options::plain("client") };
     let stdin = Some(script(lines, Duration::from_millis(every_ms)));
     world.add(name, LineClient::new(target(), options), NodeConfig { stdin, ..NodeConfig::default() })
 }

@@ -3,7 +3,7 @@ use bins::chat::core::Limits;
 use bins::chat::member::{Flood, Slow};
 use bins::chat::server::{ChatServer, Options};
 use bins::dialer::{Family, Target};
-use bins::line_client::{LineClient, Options as ClientOptions, Prompt};
+use bins::line_client::{LineClient, Options as ClientOptions};
 use bins::service::{Note, ServerCx, Settings};
 use core::convert::Infallible;
 use drivers::sim::{NodeConfig, NodeId, Plan, Sim, check_seeds};
@@ -24,19 +24,7 @@ fn server() -> ChatServer {
 fn client() -> LineClient {
     let target =
         Target { host: "server".into(), port: Some(9000), family: Family::Any, timeout: Duration::from_secs(10) };
-    let options = ClientOptions {
-        tool: "chat_client",
-        greeting: String::new(),
-        prompt: Prompt::Off,
-        keep_open: false,
-        hex: false,
-        prefix: "",
-        goodbye: "",
-        echo: false,
-        notices: false,
-        linger: None,
-    };
-    LineClient::new(target, options)
+    LineClient::new(target, ClientOptions::plain("chat_client"))
 }
 
 /// A small generator, so that a seed decides the script as well.
