@@ -1,6 +1,8 @@
 //! Mail, and the standard streams, which come and go by it.
 use super::{Host, Mail};
 use crate::disk::Outcome;
+use crate::signals::Watch;
+use crate::terminal::Raw;
 use proto_core::{App, Chunk, Input, Reason, Token};
 use std::collections::VecDeque;
 
@@ -89,6 +91,23 @@ impl<A: App + 'static> Host<A> {
             }
             Some(Ok(_)) => self.deliver(Input::Eof(t)),
             Some(Err(_)) => self.closed(t, Reason::Io(0)),
+        }
+    }
+    /// See [`proto_core::Op::Terminal`].
+    pub(super) fn terminal(&mut self, raw: bool) {
+        if !raw {
+            self.raw = None;
+        } else if self.input.is_some() && self.raw.is_none() {
+            self.raw = Raw::enter();
+            self.signals.iter().for_each(Watch::watch_stops);
+        }
+    }
+    /// What kind of terminal it is, for an app that draws on it.
+    pub(super) fn name_terminal(&mut self) {
+        let tty = self.start.tty;
+        if self.start.stdin.is_some() && tty.stdin && tty.stdout {
+            let name = std::env::var("TERM").unwrap_or_default();
+            self.start.facts.push(("term".into(), name));
         }
     }
     /// Writes what is left for standard output and error, waiting for the reader.
