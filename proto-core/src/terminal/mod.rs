@@ -203,11 +203,13 @@ impl Editor {
         }
         match key {
             Key::Char(c) => {
-                self.insert(c, tx);
+                if !self.insert(c, tx) {
+                    tx.put(BELL);
+                }
                 return None;
             }
             Key::Pasted(c) => {
-                self.overflowed |= !self.text.insert(c.encode_utf8(&mut [0; 4]), self.limits.line);
+                self.overflowed |= !self.insert(c, tx); // heard once, at the end
                 return None;
             }
             Key::PasteEnd => {
@@ -250,14 +252,16 @@ impl Editor {
         self.draw(tx);
         None
     }
-    fn insert(&mut self, c: char, tx: &mut Tx) {
+    fn insert(&mut self, c: char, tx: &mut Tx) -> bool {
         if !self.text.insert(c.encode_utf8(&mut [0; 4]), self.limits.line) {
-            return tx.put(BELL);
+            return false;
         }
         if self.text.is_at_end() && self.search.is_none() {
-            return self.view.grown(c, &self.prompt, self.text.as_str(), tx);
+            self.view.grown(c, &self.prompt, self.text.as_str(), tx);
+        } else {
+            self.draw(tx);
         }
-        self.draw(tx);
+        true
     }
     fn enter(&mut self, tx: &mut Tx) -> Event {
         let shown = self.view.shown;

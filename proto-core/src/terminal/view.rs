@@ -3,7 +3,7 @@
 //! The row never reaches the last column, so no terminal wraps it; a longer line is scrolled sideways. What is printed
 //! goes above it. Nothing but the row is ever erased.
 use crate::Tx;
-use alloc::{format, string::String, vec::Vec};
+use alloc::{format, vec::Vec};
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
@@ -60,6 +60,8 @@ pub(super) struct View {
     /// Where printed text that has no line end yet stops, in columns; 0 if it has. With the row on the screen, that is
     /// one row up, unless the text has filled its row.
     col: usize,
+    /// That text has filled its row, and the cursor went on to the next: a line end that follows is there already.
+    filled: bool,
     /// The first byte of the line that is shown.
     start: usize,
     /// The cursor is behind the last character, in this column of those that the line may use.
@@ -68,7 +70,7 @@ pub(super) struct View {
 
 impl View {
     pub fn new() -> Self {
-        View { columns: COLUMNS, shown: false, col: 0, start: 0, tip: None }
+        View { columns: COLUMNS, shown: false, col: 0, filled: false, start: 0, tip: None }
     }
     /// A new width; what an emulator made of rows that were there is unknown.
     pub fn resize(&mut self, columns: usize) {
@@ -78,13 +80,14 @@ impl View {
     /// What was printed is not continued.
     pub fn break_off(&mut self) {
         self.col = 0;
+        self.filled = false;
         self.tip = None;
     }
     /// Takes the row off the screen; the cursor is then where printed text goes on.
     fn lift(&mut self, tx: &mut Tx) {
         tx.put(b"\r\x1b[K");
         if self.col >= self.columns {
-            self.col = 0;
+            (self.col, self.filled) = (0, true);
         } else if self.col > 0 {
             tx.put(format!("\x1b[A\x1b[{}C", self.col).as_bytes());
         }
@@ -123,7 +126,9 @@ impl View {
         }
     }
     fn advance(&mut self, g: &str, tx: &mut Tx) {
+        let filled = core::mem::take(&mut self.filled);
         let (seen, w) = match g {
+            "\n" | "\r\n" if filled => return,
             "\n" | "\r\n" => {
                 self.col = 0;
                 return tx.put(b"\r\n");
@@ -212,9 +217,8 @@ impl View {
     pub fn leave(&mut self, prompt: &str, text: &str, mark: &str, tx: &mut Tx) {
         if core::mem::take(&mut self.shown) {
             let prompt = self.layout(prompt).0;
-            let line: String = [prompt, text, mark].concat();
             tx.put(b"\r\x1b[K");
-            put_cells(&line, tx);
+            [prompt, text, mark].into_iter().for_each(|part| put_cells(part, tx));
             tx.put(b"\r\n");
         }
         self.start = 0;
