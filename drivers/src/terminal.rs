@@ -56,7 +56,8 @@ impl Drop for Raw {
 pub fn resume() {
     let Some(mut modes) = BEFORE.lock().clone() else { return };
     modes.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO | LocalModes::IEXTEN);
-    modes.local_modes.insert(LocalModes::ISIG);
+    // The kernel would throw away what is on its way to the screen, too, and leave half a sequence there.
+    modes.local_modes.insert(LocalModes::ISIG | LocalModes::NOFLSH);
     modes.input_modes.remove(InputModes::ICRNL | InputModes::INLCR | InputModes::IGNCR | InputModes::IXON);
     modes.special_codes[SpecialCodeIndex::VMIN] = 1;
     modes.special_codes[SpecialCodeIndex::VTIME] = 0;

@@ -2,6 +2,7 @@
 
 pub mod desk;
 pub mod drive;
+pub mod keys;
 pub mod laws;
 pub mod process;
 pub mod pty;

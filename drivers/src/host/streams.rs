@@ -60,9 +60,21 @@ impl<A: App + 'static> Host<A> {
             self.unpark_stdin();
             return true;
         }
-        let Some(i) = self.outputs.iter().position(|o| o.token == t) else { return false };
+        let Some(last) = self.outputs.iter().position(|o| o.token == t) else { return false };
+        // Standard output before standard error: on a terminal, what was said together is seen in this order.
+        for i in 0..=last {
+            if !self.ops.is_empty() {
+                self.local.push_back(Mail::StdoutReady(t)); // the end of the one has to be dealt with first
+                break;
+            }
+            self.pump_output(i);
+        }
+        true
+    }
+    fn pump_output(&mut self, i: usize) {
         let me = self.bell();
         while let Some(out) = self.outputs.get_mut(i).filter(|o| !o.waiting) {
+            let t = out.token;
             let Some(chunk) = self.table.tx(t).and_then(|tx| tx.chunks().find(|c| !c.is_empty())) else { break };
             match out.write(chunk) {
                 Ok(0) => out.wait(me.clone()),
@@ -74,7 +86,6 @@ impl<A: App + 'static> Host<A> {
                 }
             }
         }
-        true
     }
     fn unpark_stdin(&mut self) {
         let Some(input) = &mut self.input else { return };

@@ -37,7 +37,9 @@ fn editing_history_and_ctrl_c_on_every_driver() {
         t.until("the echo", |s| s.text().last().is_some_and(|l| l == ">") && s.text().len() == 6);
         t.keys("\x1b[A\x7f?\r");
         t.until("another echo", |s| s.text().len() == 8);
-        t.keys("half a line\x03");
+        t.keys("half a line");
+        t.row("> half a line", "");
+        t.keys("\x03");
         assert_eq!(t.wait(), ABORTED, "{driver}");
         let rows = t.screen.text();
         assert!(rows[0].starts_with(note), "{rows:?}");
