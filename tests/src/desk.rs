@@ -8,6 +8,8 @@ use unicode_width::UnicodeWidthStr;
 /// What Tab completes.
 const NAMES: [&str; 4] = ["alice", "alina", "bob", "größe"];
 const HEIGHT: usize = 24;
+/// Ctrl-L.
+const CLEAR: u8 = 0x0c;
 
 /// See the module.
 pub struct Desk {
@@ -99,6 +101,16 @@ impl Desk {
     }
     /// Some keys; `Err` says what is wrong on the screen.
     pub fn keys(&mut self, bytes: &[u8]) -> Result<(), String> {
+        for part in bytes.split_inclusive(|b| *b == CLEAR) {
+            self.press(part)?;
+            if part.ends_with(&[CLEAR]) {
+                self.forget();
+            }
+            self.check()?;
+        }
+        Ok(())
+    }
+    fn press(&mut self, bytes: &[u8]) -> Result<(), String> {
         let mut bytes = bytes.to_vec();
         let mut rx = Rx::new(&mut bytes, false);
         loop {
@@ -122,7 +134,7 @@ impl Desk {
             }
         }
         self.flush();
-        self.check()
+        Ok(())
     }
     fn complete(&mut self, word: &str) {
         let found = NAMES.iter().copied().filter(|n| n.starts_with(word));

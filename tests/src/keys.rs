@@ -65,7 +65,7 @@ pub fn steps(seed: u64) -> Vec<u8> {
         let (what, bytes): (u8, &str) = match rng.below(12) {
             0 | 1 => (0, TEXTS[rng.below(TEXTS.len())]),
             2 => (1, ""),
-            3 if seed % 4 == 0 => (2, "x"),
+            3 if seed.is_multiple_of(4) => (2, "x"),
             _ => (3, KEYS[rng.below(KEYS.len())]),
         };
         data.extend([what, bytes.len() as u8]);

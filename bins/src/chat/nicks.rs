@@ -32,7 +32,7 @@ impl Nicks {
             (Some(nick), Some("left")) => self.forget(nick),
             (Some(nick), Some("is")) if line.contains(" is now known as ") => {
                 self.forget(nick);
-                self.add(words.last().unwrap_or_default());
+                self.add(words.next_back().unwrap_or_default());
             }
             _ => {}
         }

@@ -205,7 +205,7 @@ impl View {
     pub fn grown(&mut self, c: char, prompt: &str, text: &str, tx: &mut Tx) {
         let room = self.layout(prompt).2;
         let plain = text.bytes().rev().take(2).all(|b| (0x20..0x7f).contains(&b));
-        match self.tip.filter(|tip| self.shown && plain && tip + 1 <= room) {
+        match self.tip.filter(|tip| self.shown && plain && *tip < room) {
             Some(tip) => {
                 tx.put(&[c as u8]);
                 self.tip = Some(tip + 1);

@@ -109,14 +109,10 @@ fn a_terminal_in_a_simulation() {
     let mut screen = Screen::new(60, 24);
     screen.feed(sim.stdout(c));
     assert_eq!(screen.strange, Vec::<String>::new());
-    assert_eq!(screen.text(), [
-        "> Hello!",
-        "Server: Hello!",
-        "> second line",
-        "Server: second line",
-        "> rest^C",
-        "Disconnected."
-    ]);
+    assert_eq!(
+        screen.text(),
+        ["> Hello!", "Server: Hello!", "> second line", "Server: second line", "> rest^C", "Disconnected."]
+    );
 }
 
 /// Keys come faster than the server or the screen take what follows from them: none is lost, and little is kept.
