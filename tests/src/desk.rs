@@ -29,22 +29,22 @@ pub struct Desk {
 }
 
 /// What a character must look like.
-fn look(g: &str) -> (String, usize) {
+fn look(g: &str) -> (&str, usize) {
     let hidden = |c: char| {
         c.is_control()
             || matches!(c as u32, 0xad | 0x61c | 0x200b | 0x200e | 0x200f | 0x2028..=0x202e | 0x2060..=0x206f | 0xfeff | 0xfff9..=0xfffb)
     };
     match g {
-        "\n" => ("↵".into(), 1),
-        "\t" => (" ".into(), 1),
-        g if g.width() == 0 || g.width() > 16 || g.chars().any(hidden) => ("\u{fffd}".into(), 1),
-        g => (g.into(), g.width()),
+        "\n" => ("↵", 1),
+        "\t" => (" ", 1),
+        g if g.width() == 0 || g.width() > 16 || g.chars().any(hidden) => ("\u{fffd}", 1),
+        g => (g, g.width()),
     }
 }
 
 fn looks(text: &str) -> (String, usize) {
-    let cells: Vec<_> = text.graphemes(true).map(look).collect();
-    (cells.iter().map(|(s, _)| s.as_str()).collect(), cells.iter().map(|(_, w)| w).sum())
+    let cells = || text.graphemes(true).map(look);
+    (cells().map(|(s, _)| s).collect(), cells().map(|(_, w)| w).sum())
 }
 
 /// A printed line as rows.
@@ -66,7 +66,7 @@ fn wrapped(line: &str, columns: usize) -> Vec<String> {
             rows.push(String::new());
             at = 0;
         }
-        rows.last_mut().expect("a row").push_str(&seen);
+        rows.last_mut().expect("a row").push_str(seen);
         at += w;
     }
     rows.iter().map(|r| r.trim_end().to_string()).collect()

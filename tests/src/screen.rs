@@ -1,5 +1,6 @@
 //! A terminal's screen, as far as our tools draw on one: what a person would see. What it does not know is kept apart, so
 //! that a test can insist that there is none.
+use std::borrow::Cow;
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
@@ -10,12 +11,25 @@ enum State {
     Sequence(String),
 }
 
+/// What a cell shows; nothing in the second half of a wide character. Most need no storage of their own.
+type Cell = Cow<'static, str>;
+
+const BLANK: Cell = Cow::Borrowed(" ");
+const NOTHING: Cell = Cow::Borrowed("");
+/// From blank on.
+const ASCII: &str = " !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~";
+
+fn cell(text: &str) -> Cell {
+    let plain = ASCII.find(text).filter(|_| text.len() == 1).and_then(|i| ASCII.get(i..=i));
+    plain.map_or_else(|| Cow::Owned(text.into()), Cow::Borrowed)
+}
+
 /// See the module. Rows that scroll off the top stay readable.
 #[derive(Clone, Debug)]
 pub struct Screen {
     columns: usize,
     height: usize,
-    rows: Vec<Vec<String>>,
+    rows: Vec<Vec<Cell>>,
     row: usize,
     col: usize,
     /// The last column was filled: the next character begins a new row.
@@ -132,13 +146,15 @@ impl Screen {
         if self.joins(c) {
             return;
         }
-        let w = c.to_string().width().min(self.columns);
+        let mut buffer = [0; 4];
+        let text = c.encode_utf8(&mut buffer);
+        let w = text.width().min(self.columns);
         if self.wrap || self.col + w > self.columns {
             self.go(self.row, 0);
             self.line_feed();
         }
         let (row, col) = (self.row, self.col);
-        self.cell(row, col, &c.to_string(), w);
+        self.cell(row, col, text, w);
         self.last = Some((row, col));
         self.advance(col + w);
     }
@@ -149,14 +165,17 @@ impl Screen {
     fn cell(&mut self, row: usize, col: usize, text: &str, w: usize) {
         let cells = &mut self.rows[row];
         if cells.len() < col + w.max(1) {
-            cells.resize(col + w.max(1), " ".into());
+            cells.resize(col + w.max(1), BLANK);
         }
-        cells[col] = text.into();
-        cells[col + 1..col + w.max(1)].fill(String::new());
+        cells[col] = cell(text);
+        cells[col + 1..col + w.max(1)].fill(NOTHING);
     }
     /// A mark, or the second part of what people see as one character.
     fn joins(&mut self, c: char) -> bool {
         let Some((row, col)) = self.last else { return false };
+        if c.is_ascii() && self.rows[row][col].is_ascii() {
+            return false;
+        }
         let joined = format!("{}{c}", self.rows[row][col]);
         if joined.graphemes(true).count() != 1 {
             return false;
