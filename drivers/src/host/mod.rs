@@ -2,6 +2,7 @@
 //!
 //! Invariant: ops of one input are done before the next input is delivered.
 //! Invariant: every token ends with exactly one `Closed`, every question and job with exactly one answer.
+mod files;
 mod letters;
 mod streams;
 mod timers;
@@ -89,6 +90,7 @@ pub struct Host<A: App> {
     local: VecDeque<Mail<A::Msg>>,
     workers: Workers<A>,
     disk: Disk<Sender<A::Msg>>,
+    leaving: files::Leaving,
     outputs: [stdio::Output; 2],
     input: Option<stdio::Input>,
     /// Kept for its end: the signals are watched as long as the host lives.
@@ -173,6 +175,7 @@ impl<A: App + 'static> Host<A> {
             local: VecDeque::new(),
             workers: Workers::new(config.workers, config.job_queue, me.clone()),
             disk: Disk::new(me),
+            leaving: files::Leaving::default(),
             outputs: [stdio::Output::stdout(start.stdout), stdio::Output::stderr(start.stderr)],
             input: None,
             signals: None,
@@ -284,6 +287,7 @@ impl<A: App + 'static> Host<A> {
             r.retired(t, &self.table);
         }
         self.table.close(t);
+        self.sent_some(t);
     }
     /// A new connection's token.
     pub fn open(&mut self, listener: Token) -> Token {
@@ -327,7 +331,7 @@ impl<A: App + 'static> Host<A> {
             }
             Op::Ask(id, Ask::SocketInfo(t)) => return Some(NetOp::Info(id, t)),
             Op::Ask(id, ask) => {
-                if let Some(done) = self.disk.ask(id, ask) {
+                if let Some(done) = self.ask_disk(id, ask) {
                     self.local.push_back(Mail::Disk(Outcome::known(id, done)));
                 }
             }
@@ -377,6 +381,7 @@ impl<A: App + 'static> Host<A> {
         if self.table.consume(t, n, self.now) {
             self.writable.push(t);
         }
+        self.sent_some(t);
     }
     /// The kernel took `n` bytes of a token's `flight`.
     #[inline]
@@ -386,6 +391,7 @@ impl<A: App + 'static> Host<A> {
         if self.table.confirm(t, n, self.now) {
             self.writable.push(t);
         }
+        self.sent_some(t);
     }
     #[inline]
     fn record_sent(&mut self, t: Token, n: usize) {
@@ -404,6 +410,7 @@ impl<A: App + 'static> Host<A> {
             Some(tx) if !bytes.is_empty() => tx.supply(bytes),
             _ => return false,
         }
+        self.sent_some(t);
         true
     }
 }

@@ -204,6 +204,7 @@ macro_rules! scenarios {
             listens_at_run_time_and_again
             sends_ranges_of_files
             a_file_shorter_than_promised_ends_the_connection
+            a_file_that_is_closed_is_still_sent_to_its_end
             deadlines_are_precise
             exit_ends_all_threads
             jobs_are_answered_once
