@@ -2,12 +2,15 @@
 
 pub mod chat;
 pub mod cli;
+pub mod control;
 pub mod dialer;
 pub mod echo;
 pub mod line_client;
+pub mod log;
 pub mod outcome;
 pub mod replay;
 pub mod service;
+pub mod settings;
 pub mod stats;
 pub mod text;
 pub mod tools;

@@ -1,11 +1,13 @@
 //! A line client: what the user types goes to the server, what the server says is shown by the line. `echo_client` and
 //! `chat_client` are this with other options.
+use crate::chat::Resume;
 use crate::dialer::{Dialer, Target};
 use crate::outcome::{Code, Failure};
 use crate::text::Escaped;
 use core::convert::Infallible;
 use core::time::Duration;
 use proto_core::{App, Chunk, Cx, Deadline, Input, Reason, Signal, Start, Token};
+use rand_core::RngCore;
 
 type ClientCx<'a> = Cx<'a, Infallible, Infallible>;
 
@@ -87,6 +89,8 @@ pub struct LineClient {
     stdin_ended: Option<Deadline>,
     sent: u64,
     received: u64,
+    /// What a chat wants to say first, and to hear again.
+    resume: Option<Resume>,
 }
 
 impl LineClient {
@@ -106,7 +110,12 @@ impl LineClient {
             stdin_ended: None,
             sent: 0,
             received: 0,
+            resume: None,
         }
+    }
+    /// It says something first, and may come back after its connection was lost.
+    pub fn resuming(self, resume: Resume) -> Self {
+        LineClient { resume: Some(resume), ..self }
     }
     fn start(&mut self, start: &Start, cx: &mut ClientCx<'_>) {
         (self.stdin, self.stdout, self.stderr) = (start.stdin, Some(start.stdout), Some(start.stderr));
@@ -132,6 +141,10 @@ impl LineClient {
         let greeting = std::mem::take(&mut self.options.greeting);
         self.show(&greeting, cx);
         self.show_prompt(cx);
+        let hello = self.resume.as_mut().map(Resume::hello);
+        if let (Some(hello), Some(tx)) = (hello, cx.tx(conn)) {
+            tx.put(hello.as_bytes());
+        }
         if let Some(stdin) = self.stdin {
             cx.read(stdin, true);
         }
@@ -158,6 +171,8 @@ impl LineClient {
     }
     fn heard(&mut self, chunk: &[u8], cx: &mut ClientCx<'_>) {
         self.received += chunk.len() as u64;
+        let shown = self.resume.as_mut().map(|r| r.heard(chunk));
+        let chunk = shown.as_deref().unwrap_or(chunk);
         let mut text = String::new();
         if self.options.hex {
             hex(chunk, &mut text);
@@ -201,7 +216,25 @@ impl LineClient {
             }
         }
     }
+    /// Waits for another attempt. False if there is to be none.
+    fn retry(&mut self, why: &str, cx: &mut ClientCx<'_>) -> bool {
+        let dice = cx.rng().next_u32();
+        let wait = self.resume.as_mut().filter(|_| self.stdin_ended.is_none()).and_then(|r| r.lost(cx.now, dice));
+        let Some(wait) = wait else { return false };
+        self.conn = None;
+        if let Some(stdin) = self.stdin {
+            cx.read(stdin, false); // what is typed meanwhile is sent afterwards
+        }
+        if self.open_line || std::mem::take(&mut self.prompted) {
+            self.show("\n", cx);
+        }
+        self.open_line = false;
+        self.complain(&format!("{why}; trying again in {:.1} s", wait.as_secs_f64()), cx);
+        true
+    }
     fn disconnected(&mut self, why: Reason, cx: &mut ClientCx<'_>) {
+        let rest = self.resume.as_mut().map(Resume::rest).unwrap_or_default();
+        self.held.extend(rest);
         let rest = Plain(&std::mem::take(&mut self.held)).to_string();
         self.show(&rest, cx);
         let complete = !self.options.echo || self.received >= self.sent;
@@ -216,16 +249,22 @@ impl LineClient {
             Reason::Finished => "server closed the connection".into(),
             other => other.to_string(),
         };
-        self.fail(&Failure::new(Code::Connect, format!("Disconnected: {why}")), cx);
+        let text = format!("Disconnected: {why}");
+        if !self.retry(&text, cx) {
+            self.fail(&Failure::new(Code::Connect, text), cx);
+        }
     }
     fn fail(&mut self, failure: &Failure, cx: &mut ClientCx<'_>) {
         if self.open_line || std::mem::take(&mut self.prompted) {
             self.show("\n", cx);
         }
-        if let Some(tx) = self.stderr.and_then(|t| cx.tx(t)) {
-            tx.put(format!("{}\n", failure.text).as_bytes());
-        }
+        self.complain(&failure.text, cx);
         cx.exit(failure.code as u8);
+    }
+    fn complain(&self, text: &str, cx: &mut ClientCx<'_>) {
+        if let Some(tx) = self.stderr.and_then(|t| cx.tx(t)) {
+            tx.put(format!("{text}\n").as_bytes());
+        }
     }
     fn interrupted(&mut self, cx: &mut ClientCx<'_>) {
         let text = if self.prompted || self.open_line { "\nDisconnected.\n" } else { "Disconnected.\n" };
@@ -241,6 +280,7 @@ impl App for LineClient {
     fn handle(&mut self, input: Input<'_, Infallible>, cx: &mut ClientCx<'_>) {
         match self.dialer.handle(&input, cx) {
             Some(Ok((conn, _))) => return self.connected(conn, cx),
+            Some(Err(failure)) if self.retry(&failure.text, cx) => return,
             Some(Err(failure)) => {
                 let text = format!("{}: {failure}", self.options.tool);
                 return self.fail(&Failure { text, ..failure }, cx);
@@ -266,13 +306,15 @@ impl App for LineClient {
             Input::Closed(t, why) if Some(t) == self.conn => self.disconnected(why, cx),
             Input::Closed(t, _) if Some(t) == self.stdout => cx.exit(Code::Ok as u8),
             Input::Signal(Signal::Interrupt | Signal::Terminate) => self.interrupted(cx),
+            Input::Deadline if self.resume.as_mut().is_some_and(|r| r.due(cx.now)) => self.dialer.start(cx),
             Input::Deadline if self.stdin_ended.is_some_and(|d| d.at <= cx.now) => cx.exit(Code::Ok as u8),
             _ => {}
         }
     }
     fn deadline(&self) -> Option<Deadline> {
         let linger = self.stdin_ended.filter(|_| self.options.linger.is_some());
-        Deadline::earliest(self.dialer.deadline(), linger)
+        let again = self.resume.as_ref().and_then(Resume::deadline);
+        [self.dialer.deadline(), linger, again].into_iter().fold(None, Deadline::earliest)
     }
     fn work(job: Infallible) -> Infallible {
         job

@@ -1,7 +1,11 @@
 //! The life of a server, as a part: banner, log, limits on clients, signals, draining, statistics, control socket.
-use crate::cli::{Cidr, ServerArgs};
+use crate::cli::Cidr;
+use crate::control::Control;
+pub use crate::control::CONTROL;
+use crate::log::Format;
 use crate::outcome::Code;
-use crate::stats::{Stats, Totals};
+pub use crate::settings::Settings;
+use crate::stats::{Look, Stats, Totals};
 use crate::text::Clock;
 use core::fmt;
 use core::net::IpAddr;
@@ -11,10 +15,10 @@ use proto_core::{
 };
 use std::collections::BTreeMap;
 
-/// The part byte of the control socket and its connections.
-pub const CONTROL: u8 = 250;
 /// How long a refused client may take to read why.
 const REFUSAL: Duration = Duration::from_secs(2);
+/// Blocks of addresses that may be refused.
+const BANS: usize = 1024;
 
 /// What shards tell each other.
 #[derive(Clone, Copy, Debug)]
@@ -58,46 +62,6 @@ struct Client {
     seen: u64,
 }
 
-/// A server's limits and settings, from its flags.
-#[derive(Clone, Debug, Default)]
-pub struct Settings {
-    max: u32,
-    per_ip: Option<u32>,
-    /// Clients over the limit wait in the backlog instead of being refused.
-    pub queue: bool,
-    idle: Option<Duration>,
-    drain: Duration,
-    allow: Vec<Cidr>,
-    deny: Vec<Cidr>,
-    stats: Option<Duration>,
-    quiet: bool,
-    /// Print more.
-    pub verbose: bool,
-    /// Times in UTC.
-    pub utc: bool,
-    ring: bool,
-}
-
-impl Settings {
-    /// `default_max`: clients at once without `--max-conns`; `None` is what the driver can hold.
-    pub fn new(args: &ServerArgs, default_max: Option<u32>) -> Self {
-        Settings {
-            max: args.max_conns.or(default_max).unwrap_or(0),
-            per_ip: args.max_conns_per_ip,
-            queue: false,
-            idle: args.idle_timeout,
-            drain: args.drain,
-            allow: args.allow_from.clone(),
-            deny: args.deny_from.clone(),
-            stats: args.stats.map(|s| if s.is_zero() { Duration::from_secs(1) } else { s }),
-            quiet: args.quiet,
-            verbose: args.verbose,
-            utc: args.utc,
-            ring: false,
-        }
-    }
-}
-
 /// The part.
 #[derive(Debug)]
 pub struct Service {
@@ -116,6 +80,7 @@ pub struct Service {
     shards: u16,
     last_complaint: Option<Instant>,
     complaints: u64,
+    control: Control,
 }
 
 impl Service {
@@ -136,6 +101,7 @@ impl Service {
             shards: 1,
             last_complaint: None,
             complaints: 0,
+            control: Control::default(),
         }
     }
     /// Takes the facts; the first shard prints the banner.
@@ -147,33 +113,42 @@ impl Service {
         self.settings.ring = start.driver == "io_uring";
         self.driver = start.driver.clone();
         (self.shard, self.shards) = (start.shard, start.shards);
-        self.stats.start(cx.now, start.shards, self.settings.ring);
+        let s = &self.settings;
+        self.stats.start(cx.now, start.shards, Look { ring: s.ring, json: s.json, verbose: s.verbose });
         if start.shard == Shard(0) {
             self.print(cx, format_args!("{banner}"));
         }
     }
     /// One line of data on standard output, always.
     pub fn print<J>(&self, cx: &mut ServerCx<'_, J>, line: fmt::Arguments<'_>) {
+        let format = if self.settings.raw { Format::Text } else { self.settings.format };
+        write_line(self.stdout, cx, format.line(cx.wall(), line));
+    }
+    /// A line of a format of the app's own on standard output.
+    pub fn print_raw<J>(&self, cx: &mut ServerCx<'_, J>, line: String) {
         write_line(self.stdout, cx, line);
     }
     /// One event line, unless `--quiet`.
     pub fn log<J>(&self, cx: &mut ServerCx<'_, J>, line: fmt::Arguments<'_>) {
-        if !self.settings.quiet {
-            write_line(self.stdout, cx, line);
+        if self.logs() {
+            self.print(cx, line);
         }
     }
     /// Events are printed.
     pub fn logs(&self) -> bool {
-        !self.settings.quiet && self.stdout.is_some()
+        !self.settings.quiet && !self.settings.raw && self.stdout.is_some()
     }
     /// One event line that begins with the time.
     pub fn log_at<J>(&self, cx: &mut ServerCx<'_, J>, line: fmt::Arguments<'_>) {
+        if self.settings.format != Format::Text {
+            return self.log(cx, line); // it has a time of its own
+        }
         let clock = Clock { wall: cx.wall(), utc: self.settings.utc };
         self.log(cx, format_args!("{clock} {line}"));
     }
     /// A warning on standard error.
     pub fn warn<J>(&self, cx: &mut ServerCx<'_, J>, line: fmt::Arguments<'_>) {
-        write_line(self.stderr, cx, line);
+        write_line(self.stderr, cx, line.to_string());
     }
     /// Clients now.
     pub fn clients(&self) -> usize {
@@ -194,6 +169,42 @@ impl Service {
     /// It is stopping: no new clients, the old ones are finishing.
     pub fn is_stopping(&self) -> bool {
         self.stopping.is_some()
+    }
+
+    /// Lines that come over the control socket are the app's, but for `stats`.
+    pub fn take_orders(&mut self) {
+        self.control.takes_orders = true;
+    }
+    /// The next of them, and who sent it.
+    pub fn next_order(&mut self) -> Option<(Token, String)> {
+        self.control.next_order()
+    }
+    /// The answer to an order, without the line end.
+    pub fn answer_order<J>(&mut self, t: Token, text: &str, cx: &mut ServerCx<'_, J>) {
+        self.control.answer(t, &format!("{text}\n"), cx);
+        self.control.settle(cx);
+    }
+    /// Refuses a block of addresses from now on; the clients that are from there. `None`: there are too many blocks.
+    pub fn ban(&mut self, block: Cidr) -> Option<Vec<Token>> {
+        let deny = &mut self.settings.deny;
+        if !deny.contains(&block) {
+            if deny.len() >= BANS {
+                return None;
+            }
+            deny.push(block);
+        }
+        let from_there = |c: &Client| c.ip.is_some_and(|ip| block.contains(ip));
+        Some(self.clients.iter().filter(|(_, c)| from_there(c)).map(|(t, _)| t).collect())
+    }
+    /// Takes a ban back. False if there was none.
+    pub fn unban(&mut self, block: Cidr) -> bool {
+        let before = self.settings.deny.len();
+        self.settings.deny.retain(|b| *b != block);
+        self.settings.deny.len() < before
+    }
+    /// The blocks that are refused.
+    pub fn bans(&self) -> &[Cidr] {
+        &self.settings.deny
     }
 
     /// Decides on a new client. A refused one is the app's to send away, with [`Service::turn_away`].
@@ -277,6 +288,12 @@ impl Service {
 
     /// Takes what concerns the life of the server. `Life::Drain`: the app finishes its connections now.
     pub fn handle<J>(&mut self, input: &Input<'_, Note>, cx: &mut ServerCx<'_, J>) -> Life {
+        if Control::concerns(input) {
+            let totals = self.totals(cx);
+            if self.control.handle(input, &mut self.stats, &totals, cx) {
+                self.tell(Note::Ask, cx);
+            }
+        }
         match input {
             Input::Signal(Signal::Interrupt | Signal::Terminate) => {
                 let again = self.stopping.is_some();
@@ -299,17 +316,6 @@ impl Service {
             }
             Input::Post(from, Note::Totals(totals)) => {
                 self.stats.heard(*from, *totals);
-                Life::On
-            }
-            Input::Accepted { conn, .. } if conn.part() == CONTROL => {
-                let totals = self.totals(cx);
-                self.stats.asked(*conn, &totals, cx.now);
-                self.tell(Note::Ask, cx);
-                Life::On
-            }
-            Input::Eof(t) if t.part() == CONTROL => Life::On,
-            Input::Closed(t, _) if t.part() == CONTROL => {
-                self.stats.gone(*t);
                 Life::On
             }
             Input::Closed(t, Reason::BrokenPipe) if Some(*t) == self.stdout => {
@@ -361,7 +367,8 @@ impl Service {
     /// When it wants `Input::Deadline`.
     pub fn deadline(&self) -> Option<Deadline> {
         let idle = self.idle.next().map(|(at, _)| Deadline { at, since: at, why: "idle client" });
-        Deadline::earliest(Deadline::earliest(idle, self.stopping), self.stats.deadline())
+        let all = [idle, self.stopping, self.stats.deadline(), self.control.deadline()];
+        all.into_iter().fold(None, Deadline::earliest)
     }
     fn due<J>(&mut self, cx: &mut ServerCx<'_, J>) -> Life {
         if self.stopping.is_some_and(|d| d.at <= cx.now) {
@@ -370,13 +377,10 @@ impl Service {
         let totals = self.totals(cx);
         let report = self.stats.due(&totals, cx.now);
         for line in report.lines {
-            self.print(cx, format_args!("{line}"));
+            self.print_raw(cx, line);
         }
         for (conn, answer) in report.answers {
-            if let Some(tx) = cx.tx(conn) {
-                tx.put(answer.as_bytes());
-            }
-            cx.close(conn, REFUSAL);
+            self.control.finish(conn, &answer, cx);
         }
         if report.ask {
             self.tell(Note::Ask, cx);
@@ -400,9 +404,10 @@ impl Service {
 }
 
 /// Appends a line to an output stream. A stream that nobody reads loses lines, it never holds the server up.
-fn write_line<J>(to: Option<Token>, cx: &mut ServerCx<'_, J>, line: fmt::Arguments<'_>) {
+fn write_line<J>(to: Option<Token>, cx: &mut ServerCx<'_, J>, mut line: String) {
     let Some(tx) = to.and_then(|t| cx.tx(t)) else { return };
     if tx.room() > 0 {
-        tx.put(format!("{line}\n").as_bytes());
+        line.push('\n');
+        tx.put(line.as_bytes());
     }
 }
