@@ -62,8 +62,13 @@ impl Control {
                 asked = self.read(feed, *t, stats, totals, cx);
             }
             Input::Eof(t) if t.part() == CONTROL => {
-                let feed = self.conns.end(*t, cx);
+                // The last line may lack its end; and the connection is not over while it waits for statistics.
+                let mut end = b"\n".to_vec();
+                let feed = self.conns.feed(*t, Chunk::new(&mut end, 1), cx);
                 asked = self.read(feed, *t, stats, totals, cx);
+                if !stats.is_asked_by(*t) {
+                    self.conns.close(*t);
+                }
             }
             Input::Closed(t, _) if t.part() == CONTROL => {
                 self.conns.remove(*t);
@@ -98,17 +103,14 @@ impl Control {
         loop {
             let order = match self.conns.next(&mut feed, cx) {
                 Ok(Step::Event(ConnEvent::Machine(line::Event::Line(bytes)))) => Ok(&*bytes),
-                Ok(Step::Event(ConnEvent::Machine(line::Event::TooLong(_)))) => Err(String::from("! the line is too long\n")),
-                Ok(Step::Event(_)) => continue,
-                Ok(Step::Closed) => {
-                    if !stats.is_asked_by(t) {
-                        self.conns.close(t); // what it asked is answered
-                    }
-                    break;
+                Ok(Step::Event(ConnEvent::Machine(line::Event::TooLong(_)))) => {
+                    Err(String::from("! the line is too long\n"))
                 }
-                Ok(Step::NeedMore | Step::Paused) | Err(_) => break,
+                Ok(Step::Event(_)) => continue,
+                Ok(Step::NeedMore | Step::Paused | Step::Closed) | Err(_) => break,
             };
             let refusal = match order {
+                Ok(b"") => continue,
                 Ok(b"stats" | b"stats json") if stats.is_asked_by(t) => continue,
                 Ok(what @ (b"stats" | b"stats json")) => {
                     stats.asked(t, totals, cx.now, what != b"stats");

@@ -1,12 +1,13 @@
 //! The life of a server, as a part: banner, log, limits on clients, signals, draining, statistics, control socket.
 use crate::cli::Cidr;
-use crate::control::Control;
 pub use crate::control::CONTROL;
+use crate::control::Control;
 use crate::log::Format;
 use crate::outcome::Code;
 pub use crate::settings::Settings;
 use crate::stats::{Look, Stats, Totals};
 use crate::text::Clock;
+use crate::waiting::Waiting;
 use core::fmt;
 use core::net::IpAddr;
 use core::time::Duration;
@@ -81,6 +82,8 @@ pub struct Service {
     last_complaint: Option<Instant>,
     complaints: u64,
     control: Control,
+    waiting: Waiting,
+    full_of_driver: bool,
 }
 
 impl Service {
@@ -102,6 +105,8 @@ impl Service {
             last_complaint: None,
             complaints: 0,
             control: Control::default(),
+            waiting: Waiting::default(),
+            full_of_driver: false,
         }
     }
     /// Takes the facts; the first shard prints the banner.
@@ -109,13 +114,18 @@ impl Service {
         (self.stdout, self.stderr) = (Some(start.stdout), Some(start.stderr));
         self.listeners = start.listeners.iter().map(|l| l.token).filter(|t| t.part() != CONTROL).collect();
         let holds = u32::try_from(start.capacity).unwrap_or(u32::MAX);
+        self.full_of_driver = self.settings.max == 0 || holds < self.settings.max;
         self.settings.max = if self.settings.max == 0 { holds } else { self.settings.max.min(holds) };
         self.settings.ring = start.driver == "io_uring";
         self.driver = start.driver.clone();
         (self.shard, self.shards) = (start.shard, start.shards);
         let s = &self.settings;
         self.stats.start(cx.now, start.shards, Look { ring: s.ring, json: s.json, verbose: s.verbose });
-        if start.shard == Shard(0) {
+        if start.shard != Shard(0) {
+            // The first loop alone knows the numbers of all.
+            let control = start.listeners.iter().filter(|l| l.token.part() == CONTROL);
+            control.for_each(|l| cx.close(l.token, Duration::ZERO));
+        } else {
             self.print(cx, format_args!("{banner}"));
         }
     }
@@ -161,6 +171,10 @@ impl Service {
     /// The driver's name.
     pub fn driver(&self) -> &str {
         &self.driver
+    }
+    /// It is the driver that cannot hold more clients, not a limit that was set.
+    pub fn is_full_of_driver(&self) -> bool {
+        self.full_of_driver
     }
     /// All clients.
     pub fn tokens(&self) -> Vec<Token> {
@@ -244,10 +258,13 @@ impl Service {
         }
         cx.close(conn, REFUSAL);
     }
-    fn hold_listeners<J>(&self, cx: &mut ServerCx<'_, J>) {
+    fn hold_listeners<J>(&mut self, cx: &mut ServerCx<'_, J>) {
         let full = self.settings.queue && self.clients.len() >= self.settings.max as usize;
         for &l in &self.listeners {
             cx.accept(l, !full && self.stopping.is_none());
+        }
+        if self.settings.verbose {
+            self.waiting.watch(full && self.stopping.is_none(), cx.now);
         }
     }
     /// A client is gone. True if it was one (and not a refused connection).
@@ -275,7 +292,7 @@ impl Service {
         }
     }
     fn say_goodbye<J>(&self, cx: &mut ServerCx<'_, J>) {
-        if self.settings.ring && self.shard == Shard(0) {
+        if self.settings.ring && !self.settings.raw && self.shard == Shard(0) {
             for line in self.stats.ring_lines(&self.totals(cx)) {
                 self.print(cx, format_args!("{line}"));
             }
@@ -293,6 +310,9 @@ impl Service {
             if self.control.handle(input, &mut self.stats, &totals, cx) {
                 self.tell(Note::Ask, cx);
             }
+        }
+        if let Some(n) = self.waiting.handle(input, &self.listeners, cx).filter(|n| *n > 0) {
+            self.log(cx, format_args!("{n} {} waiting", if n == 1 { "client" } else { "clients" }));
         }
         match input {
             Input::Signal(Signal::Interrupt | Signal::Terminate) => {
@@ -340,6 +360,7 @@ impl Service {
             self.say_goodbye(cx);
             return Life::On;
         }
+        self.waiting.watch(false, cx.now);
         self.stopping = Some(Deadline::new(cx.now, self.settings.drain, "clients to finish"));
         for l in std::mem::take(&mut self.listeners) {
             cx.close(l, Duration::ZERO);
@@ -367,7 +388,7 @@ impl Service {
     /// When it wants `Input::Deadline`.
     pub fn deadline(&self) -> Option<Deadline> {
         let idle = self.idle.next().map(|(at, _)| Deadline { at, since: at, why: "idle client" });
-        let all = [idle, self.stopping, self.stats.deadline(), self.control.deadline()];
+        let all = [idle, self.stopping, self.stats.deadline(), self.control.deadline(), self.waiting.deadline()];
         all.into_iter().fold(None, Deadline::earliest)
     }
     fn due<J>(&mut self, cx: &mut ServerCx<'_, J>) -> Life {

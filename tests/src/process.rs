@@ -3,6 +3,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -70,6 +71,13 @@ impl Tool {
         let mut command = Command::new(tool(name));
         command.args(args);
         Tool::spawn(command)
+    }
+    /// Starts a tool that has a control socket, and where that will be: in a folder of its own.
+    pub fn controlled(name: &str, args: &[&str]) -> (Tool, RuntimeDir) {
+        let dir = RuntimeDir::new();
+        let mut command = Command::new(tool(name));
+        command.args(args).env("XDG_RUNTIME_DIR", &dir.0);
+        (Tool::spawn(command), dir)
     }
     /// Starts a command, its three streams as pipes.
     pub fn spawn(mut command: Command) -> Tool {
@@ -154,6 +162,32 @@ impl Drop for Tool {
     fn drop(&mut self) {
         let _ = self.child.kill(); // it may have ended
         let _ = self.child.wait();
+    }
+}
+
+/// A folder for control sockets, removed at the end.
+#[derive(Debug)]
+pub struct RuntimeDir(pub PathBuf);
+
+impl RuntimeDir {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let n = NEXT.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("drywire-tests-{}-{n}", std::process::id()));
+        std::fs::create_dir_all(&dir).expect("a folder");
+        RuntimeDir(dir)
+    }
+    /// Gives one order to the tool on that port and reads the answer to its end.
+    pub fn order(&self, name: &str, port: u16, order: &str) -> String {
+        let path = self.0.join(format!("drywire-{name}-{port}.sock"));
+        let path = path.to_str().expect("a name");
+        drivers::listen::ask_control(path, order).unwrap_or_else(|e| panic!("{path}: {e}"))
+    }
+}
+
+impl Drop for RuntimeDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0); // it is in the way of nobody
     }
 }
 

@@ -59,6 +59,8 @@ impl ChatServer {
             Err(why) => return format!("! {}", Escaped(String::as_bytes(&why))),
         };
         let Some(theirs) = self.service.ban(block) else { return "! too many addresses are refused already".into() };
+        let here = |t: &Token| self.clients.get(*t).is_some_and(|c| !c.leaving);
+        let theirs: Vec<Token> = theirs.into_iter().filter(here).collect();
         let n = theirs.len();
         theirs.into_iter().for_each(|t| self.remove(t, "banned", cx));
         format!("* banned {block}: {n} connections ended")

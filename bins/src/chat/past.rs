@@ -36,7 +36,7 @@ pub(super) struct Missed<'a> {
 impl Past {
     /// Of a room that is made now.
     pub fn new(now: Wall) -> Self {
-        let first = u64::try_from(now.unix_ns / 1000).unwrap_or(0);
+        let first = u64::try_from(now.unix_ns / 1000).unwrap_or(0).max(1); // 0 is no number
         Past { first, last: first, lines: VecDeque::new(), bytes: 0 }
     }
     /// The number of the latest line.

@@ -28,6 +28,8 @@ pub struct Resume {
     long: bool,
     /// Connected at least once.
     known: bool,
+    /// Again connected, and the first number has not come yet: lines of rooms will come again.
+    catching_up: bool,
     tries: u32,
     next: Option<Deadline>,
 }
@@ -40,6 +42,7 @@ impl Resume {
     /// The first lines of a connection.
     pub fn hello(&mut self) -> String {
         self.known = true;
+        self.catching_up = self.rooms.contains_key(LOBBY);
         self.held.clear();
         self.long = false;
         let mut text = String::new();
@@ -52,16 +55,21 @@ impl Resume {
         if !self.reconnects {
             return text;
         }
-        if let Some(nick) = &self.nick {
-            say(format_args!("/nick {nick}"));
-        }
-        if self.rooms.is_empty() {
-            say(format_args!("/resume {LOBBY}"));
+        // The lobby comes first: one is in it from the start, and lines that come before its answer come again with it.
+        let number = |room: &str| self.rooms.get(room).map_or(String::new(), |n| format!(" {n}"));
+        say(format_args!("/resume {LOBBY}{}", number(LOBBY)));
+        for (room, number) in self.rooms.iter().filter(|(room, _)| **room != LOBBY && **room != self.room) {
+            say(format_args!("/resume {room} {number}"));
         }
         // The room that was looked at comes last, and so is looked at again.
-        let others = self.rooms.iter().filter(|(room, _)| **room != self.room);
-        for (room, number) in others.chain(self.rooms.get_key_value(&self.room)) {
-            say(format_args!("/resume {room} {number}"));
+        if self.room != LOBBY && self.rooms.contains_key(&self.room) {
+            say(format_args!("/resume {}{}", self.room, number(&self.room)));
+        } else if self.rooms.len() > 1 {
+            say(format_args!("/resume {LOBBY}"));
+        }
+        // The name comes after the rooms, so that nothing said to it alone is taken for something that comes again.
+        if let Some(nick) = &self.nick {
+            say(format_args!("/nick {nick}"));
         }
         text
     }
@@ -103,8 +111,11 @@ impl Resume {
         } else if let Some(room) = text.strip_prefix("* You are in ").filter(|r| is_room(r)) {
             self.room = room.into();
         }
-        let Some((number, room, from)) = tagged(text) else { return 0 };
-        self.tries = 0; // the server has taken us
+        let Some((number, room, from)) = tagged(text) else {
+            let shown = !self.catching_up || text.starts_with('!') || text.starts_with("* missed ");
+            return if shown { 0 } else { line.len() };
+        };
+        (self.tries, self.catching_up) = (0, false); // the server has taken us
         if number == 0 {
             self.rooms.remove(room);
         } else if self.rooms.contains_key(room) || self.rooms.len() < Limits::default().rooms_each {
@@ -162,7 +173,7 @@ mod tests {
             r.hello();
             let (a, b) = lines.split_at(cut);
             assert_eq!(show(&mut r, a) + &show(&mut r, b), want, "{cut}");
-            assert_eq!(r.hello(), "/nick Alice\n/resume #lobby 9\n/resume #b 3\n", "{cut}");
+            assert_eq!(r.hello(), "/resume #lobby 9\n/resume #b 3\n/nick Alice\n", "{cut}");
         }
     }
 
@@ -174,9 +185,32 @@ mod tests {
     }
 
     #[test]
+    fn lines_that_will_come_again_are_not_shown_twice() {
+        let mut r = Resume::new(true, None);
+        r.hello();
+        assert_eq!(show(&mut r, "<Bob> a\n@7 #lobby\n@8 #lobby <Bob> b\n"), "<Bob> a\n<Bob> b\n");
+        assert_eq!(r.hello(), "/resume #lobby 8\n");
+        let text = "* Welcome!\n<Bob> d\n! slow down\n* missed at least 1 messages\n@10 #lobby <Bob> d\n@10 #lobby\n* Bob left\n";
+        assert_eq!(show(&mut r, text), "! slow down\n* missed at least 1 messages\n<Bob> d\n* Bob left\n");
+    }
+
+    #[test]
+    fn the_room_that_was_looked_at_is_looked_at_again() {
+        let mut r = Resume::new(true, None);
+        show(&mut r, "@7 #lobby\n* You are in #a\n@3 #a\n* You are in #b\n@4 #b\n");
+        assert_eq!(r.hello(), "/resume #lobby 7\n/resume #a 3\n/resume #b 4\n");
+        show(&mut r, "@7 #lobby\n* You are in #a\n");
+        assert_eq!(r.hello(), "/resume #lobby 7\n/resume #b 4\n/resume #a 3\n");
+        show(&mut r, "@7 #lobby\n* You are in #lobby\n");
+        assert_eq!(r.hello(), "/resume #lobby 7\n/resume #a 3\n/resume #b 4\n/resume #lobby\n");
+    }
+
+    #[test]
     fn what_is_no_tag_is_text() {
         let mut r = Resume::new(true, None);
-        for text in ["@home\n", "@ #lobby x\n", "@+1 #lobby x\n", "@1 lobby x\n", "@99999999999999999999 #a x\n", "@1\n"] {
+        for text in
+            ["@home\n", "@ #lobby x\n", "@+1 #lobby x\n", "@1 lobby x\n", "@99999999999999999999 #a x\n", "@1\n"]
+        {
             assert_eq!(show(&mut r, text), text);
         }
         assert_eq!(r.hello(), "/resume #lobby\n");

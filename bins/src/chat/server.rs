@@ -1,6 +1,6 @@
 //! `chat_server`: the chat over lines.
-use super::client::{Client, FLOODING, PATIENCE, TOO_LONG, UNKNOWN, WRONG};
 pub use super::client::Options;
+use super::client::{Client, FLOODING, PATIENCE, TOO_LONG, UNKNOWN, WRONG};
 use super::commands::Done;
 use super::core::Chat;
 use super::events::{Event, SCHEMA};
@@ -9,8 +9,7 @@ use crate::service::{Life, Note, Refusal, ServerCx, Service, Settings};
 use crate::text::span;
 use core::convert::Infallible;
 use proto_core::{
-    Addr, App, Chunk, ConnEvent, Conns, Deadline, Feed, Input, Peer, Reason, Slots, Start, Step, Timers,
-    Token, line,
+    Addr, App, Chunk, ConnEvent, Conns, Deadline, Feed, Input, Peer, Reason, Slots, Start, Step, Timers, Token, line,
 };
 
 pub(super) type ChatCx<'a> = ServerCx<'a, Infallible>;
@@ -102,7 +101,8 @@ impl ChatServer {
             Refusal::Full(n) => format!("! server is full (limit {n})\n"),
             Refusal::PerAddress(n) => format!("! too many connections from your address (limit {n})\n"),
         };
-        let driver = if self.service.driver() == "select" { "; --driver poll has room for more" } else { "" };
+        let narrow = self.service.driver() == "select" && self.service.is_full_of_driver();
+        let driver = if narrow && matches!(why, Refusal::Full(_)) { "; --driver poll has room for more" } else { "" };
         self.service
             .log_at(cx, format_args!("Client refused from {remote}: {}{driver}", text.trim().trim_start_matches("! ")));
         self.service.turn_away(t, &text, cx);

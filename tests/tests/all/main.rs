@@ -1,9 +1,12 @@
 //! One integration test binary: what crosses crates.
+mod chat;
 mod cli;
 mod clients;
 mod corpus;
 mod faults;
 mod machines;
+mod reconnects;
 mod scenarios;
 mod simulated;
+mod statistics;
 mod tidy;
