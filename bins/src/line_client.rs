@@ -233,8 +233,6 @@ impl LineClient {
         true
     }
     fn disconnected(&mut self, why: Reason, cx: &mut ClientCx<'_>) {
-        let rest = self.resume.as_mut().map(Resume::rest).unwrap_or_default();
-        self.held.extend(rest);
         let rest = Plain(&std::mem::take(&mut self.held)).to_string();
         self.show(&rest, cx);
         let complete = !self.options.echo || self.received >= self.sent;

@@ -37,6 +37,8 @@ pub struct Tool {
     stderr: Receiver<String>,
     /// The lines of standard output taken so far.
     pub lines: Vec<String>,
+    /// A line that was seen and not taken.
+    ahead: Option<String>,
 }
 
 /// How a tool ended.
@@ -85,7 +87,7 @@ impl Tool {
         let mut child = command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
         let stdout = pump(child.stdout.take().expect("stdout"));
         let stderr = pump(child.stderr.take().expect("stderr"));
-        Tool { child, stdout, stderr, lines: Vec::new() }
+        Tool { child, stdout, stderr, lines: Vec::new(), ahead: None }
     }
     /// Its process id.
     pub fn pid(&self) -> u32 {
@@ -93,7 +95,8 @@ impl Tool {
     }
     /// The next line of standard output, without its end.
     pub fn line(&mut self) -> String {
-        match self.stdout.recv_timeout(PATIENCE) {
+        let next = self.ahead.take().map_or_else(|| self.stdout.recv_timeout(PATIENCE), Ok);
+        match next {
             Ok(line) => {
                 self.lines.push(line.trim_end_matches('\n').to_string());
                 self.lines.last().cloned().unwrap_or_default()
@@ -114,6 +117,18 @@ impl Tool {
     pub fn type_in(&mut self, text: &str) {
         let stdin = self.child.stdin.as_mut().expect("stdin is open");
         stdin.write_all(text.as_bytes()).and_then(|()| stdin.flush()).expect("the tool reads");
+    }
+    /// The same, for one that may have ended.
+    pub fn try_type_in(&mut self, text: &str) -> bool {
+        let stdin = self.child.stdin.as_mut();
+        stdin.is_some_and(|s| s.write_all(text.as_bytes()).and_then(|()| s.flush()).is_ok())
+    }
+    /// There is a line of standard output that was not taken.
+    pub fn has_line(&mut self) -> bool {
+        if self.ahead.is_none() {
+            self.ahead = self.stdout.try_recv().ok();
+        }
+        self.ahead.is_some()
     }
     /// Ends its standard input.
     pub fn end_input(&mut self) {

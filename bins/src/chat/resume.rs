@@ -73,7 +73,7 @@ impl Resume {
         }
         text
     }
-    /// Takes what the server sends; what is to be shown of it.
+    /// Takes what the server sends; what is to be shown of it. A line that never ends is not shown: it comes again.
     pub fn heard(&mut self, chunk: &[u8]) -> Vec<u8> {
         let mut shown = Vec::new();
         if !self.reconnects {
@@ -98,10 +98,6 @@ impl Resume {
             }
         }
         shown
-    }
-    /// The beginning of a line that did not end.
-    pub fn rest(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.held)
     }
     /// Learns from a line; where the part of it begins that is to be shown.
     fn line(&mut self, line: &[u8]) -> usize {

@@ -225,6 +225,7 @@ fn a_client_comes_back_and_hears_what_it_missed() {
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), ""), "{driver}");
         let note = "Disconnected: server closed the connection; trying again in ";
         assert!(ended.stderr.starts_with(note) && ended.stderr.lines().count() == 1, "{driver}: {}", ended.stderr);
+        drop(bob); // who stays is waited for
         assert_eq!(server.stop().code, Some(0), "{driver}");
     }
 }

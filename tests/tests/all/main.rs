@@ -4,6 +4,7 @@ mod cli;
 mod clients;
 mod corpus;
 mod faults;
+mod life;
 mod machines;
 mod reconnects;
 mod scenarios;

@@ -44,16 +44,18 @@ fn chat(seed: u64, limits: Limits, excused: bool) -> Result<usize, String> {
     let app = ChatServer::new(Settings::default(), Options { limits, ..Options::default() });
     let server = sim.add("server", app, NodeConfig::server(9000)).map_err(|e| e.to_string())?;
     let mut clients = Vec::new();
+    // The first line is said when everybody has been told a number: who has none cannot ask for what was missed.
     for i in 0..CLIENTS {
-        let line =
-            |k: usize| (Duration::from_millis((5000 + 1000 * k + 100 * i) as u64), format!("{i} {k}\n").into_bytes());
+        let line = |k: usize| {
+            (Duration::from_millis((100_000 + 1000 * k + 100 * i) as u64), format!("{i} {k}\n").into_bytes())
+        };
         let mut script: Vec<_> = (0..LINES).map(line).collect();
-        script.push((Duration::from_secs(120), Vec::new()));
+        script.push((Duration::from_secs(300), Vec::new()));
         let config = NodeConfig { stdin: Some(script), ..NodeConfig::default() };
         let app = client(Resume::new(true, None));
         clients.push(sim.add(&format!("client{i}"), app, config).map_err(|e| e.to_string())?);
     }
-    sim.run_until(Duration::from_secs(300), |s| clients.iter().all(|c| s.exit(*c).is_some()));
+    sim.run_until(Duration::from_secs(600), |s| clients.iter().all(|c| s.exit(*c).is_some()));
     sim.signal(server, Duration::from_secs(1), Signal::Interrupt);
     sim.run(Duration::from_secs(100));
     let all: Vec<_> = (0..CLIENTS).map(|i| heard(&sim, &clients, i)).collect();
