@@ -7,6 +7,7 @@ mod delivery;
 pub mod events;
 pub mod member;
 pub mod names;
+pub mod nicks;
 mod past;
 mod resume;
 mod rooms;

@@ -193,6 +193,9 @@ pub struct ChatClientTool {
     /// File with the password of the server
     #[arg(long, value_name = "FILE", value_parser = password)]
     password_file: Option<SecretFile>,
+    /// Do not edit lines here: leave that to the terminal
+    #[arg(long)]
+    plain: bool,
 }
 
 impl Tool for ChatClientTool {
@@ -213,7 +216,8 @@ impl Tool for ChatClientTool {
     fn app(&self, _: Shard) -> LineClient {
         let hello = "Connected! Enter /nick <name> to set nickname.\n";
         let greeting = if self.args.quiet { String::new() } else { hello.into() };
-        let options = Options { greeting, notices: true, ..Options::plain(Self::NAME) };
+        let options =
+            Options { greeting, notices: true, editing: !self.plain, names: true, ..Options::plain(Self::NAME) };
         let client = LineClient::new(target(&self.args), options);
         let password = self.password_file.as_ref().map(|f| f.secret.clone());
         if password.is_none() && !self.reconnect {
