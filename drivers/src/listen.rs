@@ -210,3 +210,28 @@ pub fn descriptor_capacity() -> usize {
     let n = getrlimit(Resource::Nofile).current.map_or(usize::MAX, |n| n as usize);
     n.saturating_sub(64).clamp(1, 65_536)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepted_connections_inherit_the_buffers() {
+        let mut bound = Bound::new(&ip(Ipv4Addr::LOCALHOST.into(), 0), 0, 8, true).expect("a port");
+        let sizes = |bound: &Bound| {
+            let _client = sock::connecting(&bound.at, None, false, false).expect("it listens");
+            rustix::io::ioctl_fionbio(&bound.fd, false).expect("a socket");
+            let accepted = rustix::net::accept(&bound.fd).expect("a client");
+            let get = |r: rustix::io::Result<usize>| r.expect("a socket");
+            (get(sockopt::socket_send_buffer_size(&accepted)), get(sockopt::socket_recv_buffer_size(&accepted)))
+        };
+        let system = sizes(&bound);
+        bound.set_buffers(Some(16 << 10), Some(24 << 10)).expect("a socket");
+        // The kernel doubles what it is asked for.
+        assert_eq!(sizes(&bound), (32 << 10, 48 << 10));
+        assert_ne!(sizes(&bound), system);
+        let copy = bound.again().expect("the same port");
+        drop(bound);
+        assert_eq!(sizes(&copy), (32 << 10, 48 << 10), "so do those of one more loop");
+    }
+}
