@@ -64,6 +64,7 @@ fn operators_kick_and_ban() {
         assert_eq!(order("/shutdown"), "! unknown order /shutdown (try /help)\n");
         assert_eq!(order(&"x".repeat(5000)), "! the line is too long\n", "{driver}");
         assert_eq!(order("/bans\n/bans"), "* nobody is banned\n* nobody is banned\n");
+        drop((alice, bob, again)); // who stays is waited for
         assert_eq!(server.stop().code, Some(0), "{driver}");
     }
 }
@@ -137,6 +138,7 @@ fn a_password_comes_before_everything_else() {
         assert_eq!(stranger.line(), "", "{driver}: the third time ends it");
         alice.end_input();
         assert_eq!(alice.wait().code, Some(0), "{driver}");
+        drop(stranger);
         assert_eq!(server.stop().code, Some(0), "{driver}");
     }
 }
@@ -193,8 +195,44 @@ fn events_for_programs() {
             r##"{"event":"leave","nick":"Alice","room":"#lobby","words":"kicked"}"##,
         ];
         assert_eq!(lines, want.map(String::from), "{driver}");
+        drop(alice);
         let ended = server.stop();
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), ""), "{driver}");
+    }
+}
+
+#[test]
+fn bans_are_bounded() {
+    let (mut server, dir) = Tool::controlled(SERVER, &["0", "-q"]);
+    let port = server.port();
+    let many: Vec<String> = (0..1025).map(|i| format!("/ban 10.0.{}.{}", i / 256, i % 256)).collect();
+    let answer = dir.order(SERVER, port, &many.join("\n"));
+    let mut last = answer.lines().rev();
+    assert_eq!(last.next(), Some("! too many addresses are refused already"));
+    assert_eq!(last.next(), Some("* banned 10.0.3.255/32: 0 connections ended"));
+    assert_eq!(dir.order(SERVER, port, "/ban 10.0.0.0\n/unban 10.0.0.0\n/ban 10.9.9.9").lines().count(), 3);
+    assert!(dir.order(SERVER, port, "/bans").ends_with("* 10.9.9.9/32\n"));
+}
+
+#[test]
+fn a_client_says_how_its_connection_ended() {
+    for driver in drivers() {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        let port = listener.local_addr().expect("bound").port().to_string();
+        for (name, reset) in
+            [("echo_client", true), ("chat_client", true), ("echo_client", false), ("chat_client", false)]
+        {
+            let mut client = Tool::start(name, &["127.0.0.1", &port, "--driver", driver]);
+            let (server, _) = listener.accept().expect("a client");
+            client.line(); // its greeting: it knows that it is connected
+            if reset {
+                rustix::net::sockopt::set_socket_linger(&server, Some(std::time::Duration::ZERO)).expect("a socket");
+            }
+            drop(server);
+            let why = if reset { "connection reset by peer" } else { "server closed the connection" };
+            let ended = client.wait();
+            assert_eq!((ended.code, ended.stderr), (Some(4), format!("Disconnected: {why}\n")), "{name} on {driver}");
+        }
     }
 }
 
