@@ -3,7 +3,6 @@
 pub mod chat;
 pub mod cli;
 pub mod console;
-pub mod control;
 pub mod dialer;
 pub mod echo;
 pub mod line_client;
@@ -11,8 +10,6 @@ pub mod log;
 pub mod outcome;
 pub mod replay;
 pub mod service;
-pub mod settings;
 pub mod stats;
 pub mod text;
 pub mod tools;
-pub mod waiting;
