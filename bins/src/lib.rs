@@ -6,6 +6,7 @@ pub mod console;
 pub mod dialer;
 pub mod echo;
 pub mod line_client;
+pub mod log;
 pub mod outcome;
 pub mod replay;
 pub mod service;

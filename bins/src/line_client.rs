@@ -1,5 +1,6 @@
 //! A line client: what the user types goes to the server, what the server says is shown by the line. `echo_client` and
 //! `chat_client` are this with other options.
+use crate::chat::Resume;
 use crate::console::{self, Console};
 use crate::dialer::{Dialer, Target};
 use crate::outcome::{Code, Failure};
@@ -8,6 +9,7 @@ use core::convert::Infallible;
 use core::time::Duration;
 use proto_core::terminal::Event;
 use proto_core::{App, Chunk, Cx, Deadline, Input, Op, Reason, Signal, Start, Token, Tx};
+use rand_core::RngCore;
 
 type ClientCx<'a> = Cx<'a, Infallible, Infallible>;
 
@@ -99,6 +101,8 @@ pub struct LineClient {
     console: Option<Console>,
     sent: u64,
     received: u64,
+    /// What a chat wants to say first, and to hear again.
+    resume: Option<Resume>,
 }
 
 impl LineClient {
@@ -120,7 +124,12 @@ impl LineClient {
             console: None,
             sent: 0,
             received: 0,
+            resume: None,
         }
+    }
+    /// It says something first, and may come back after its connection was lost.
+    pub fn resuming(self, resume: Resume) -> Self {
+        LineClient { resume: Some(resume), ..self }
     }
     fn start(&mut self, start: &Start, cx: &mut ClientCx<'_>) {
         (self.stdin, self.stdout, self.stderr) = (start.stdin, Some(start.stdout), Some(start.stderr));
@@ -164,6 +173,10 @@ impl LineClient {
         self.show(&greeting, cx);
         self.begin_editing(cx);
         self.show_prompt(cx);
+        let hello = self.resume.as_mut().map(Resume::hello);
+        if let (Some(hello), Some(tx)) = (hello, cx.tx(conn)) {
+            tx.put(hello.as_bytes());
+        }
         if let Some(stdin) = self.stdin {
             cx.read(stdin, true);
         }
@@ -234,6 +247,8 @@ impl LineClient {
     }
     fn heard(&mut self, chunk: &[u8], cx: &mut ClientCx<'_>) {
         self.received += chunk.len() as u64;
+        let shown = self.resume.as_mut().map(|r| r.heard(chunk));
+        let chunk = shown.as_deref().unwrap_or(chunk);
         let mut text = String::new();
         if self.options.hex {
             hex(chunk, &mut text);
@@ -277,6 +292,26 @@ impl LineClient {
             }
         }
     }
+    /// Waits for another attempt. False if there is to be none.
+    fn retry(&mut self, why: &str, cx: &mut ClientCx<'_>) -> bool {
+        let dice = cx.rng().next_u32();
+        let wait = self.resume.as_mut().filter(|_| self.stdin_ended.is_none()).and_then(|r| r.lost(cx.now, dice));
+        let Some(wait) = wait else { return false };
+        self.conn = None;
+        let edited = self.end_editing("", cx);
+        if edited {
+            cx.op(Op::Terminal { raw: false }); // so that Ctrl-C is a signal while no keys are read
+        }
+        if let Some(stdin) = self.stdin {
+            cx.read(stdin, false); // what is typed meanwhile is sent afterwards
+        }
+        if !edited && (self.open_line || std::mem::take(&mut self.prompted)) {
+            self.show("\n", cx);
+        }
+        self.open_line = false;
+        self.complain(&format!("{why}; trying again in {:.1} s", wait.as_secs_f64()), cx);
+        true
+    }
     fn writable(&mut self, t: Token, cx: &mut ClientCx<'_>) {
         if self.console.is_some() {
             self.keys(cx);
@@ -301,17 +336,23 @@ impl LineClient {
             Reason::Finished => "server closed the connection".into(),
             other => other.to_string(),
         };
-        self.fail(&Failure::new(Code::Connect, format!("Disconnected: {why}")), cx);
+        let text = format!("Disconnected: {why}");
+        if !self.retry(&text, cx) {
+            self.fail(&Failure::new(Code::Connect, text), cx);
+        }
     }
     fn fail(&mut self, failure: &Failure, cx: &mut ClientCx<'_>) {
         let edited = self.end_editing("", cx);
         if !edited && (self.open_line || std::mem::take(&mut self.prompted)) {
             self.show("\n", cx);
         }
-        if let Some(tx) = self.stderr.and_then(|t| cx.tx(t)) {
-            tx.put(format!("{}\n", failure.text).as_bytes());
-        }
+        self.complain(&failure.text, cx);
         cx.exit(failure.code as u8);
+    }
+    fn complain(&self, text: &str, cx: &mut ClientCx<'_>) {
+        if let Some(tx) = self.stderr.and_then(|t| cx.tx(t)) {
+            tx.put(format!("{text}\n").as_bytes());
+        }
     }
     fn interrupted(&mut self, mark: &str, cx: &mut ClientCx<'_>) {
         self.end_editing(mark, cx);
@@ -328,6 +369,7 @@ impl App for LineClient {
     fn handle(&mut self, input: Input<'_, Infallible>, cx: &mut ClientCx<'_>) {
         match self.dialer.handle(&input, cx) {
             Some(Ok((conn, _))) => return self.connected(conn, cx),
+            Some(Err(failure)) if self.retry(&failure.text, cx) => return,
             Some(Err(failure)) => {
                 let text = format!("{}: {failure}", self.options.tool);
                 return self.fail(&Failure { text, ..failure }, cx);
@@ -351,6 +393,7 @@ impl App for LineClient {
             Input::Writable(t) => self.writable(t, cx),
             Input::Closed(t, why) if Some(t) == self.conn => self.disconnected(why, cx),
             Input::Closed(t, _) if Some(t) == self.stdout => cx.exit(Code::Ok as u8),
+            Input::Deadline if self.resume.as_mut().is_some_and(|r| r.due(cx.now)) => self.dialer.start(cx),
             Input::Signal(Signal::Interrupt) => self.interrupted("^C", cx),
             Input::Signal(Signal::Terminate) => self.interrupted("", cx),
             Input::Signal(Signal::Resize { columns, .. }) => {
@@ -367,7 +410,8 @@ impl App for LineClient {
     }
     fn deadline(&self) -> Option<Deadline> {
         let linger = self.stdin_ended.filter(|_| self.options.linger.is_some());
-        Deadline::earliest(self.dialer.deadline(), linger)
+        let again = self.resume.as_ref().and_then(Resume::deadline);
+        [self.dialer.deadline(), linger, again].into_iter().fold(None, Deadline::earliest)
     }
     fn work(job: Infallible) -> Infallible {
         job

@@ -4,8 +4,8 @@ use super::names::{folded, is_nick};
 /// Names that are remembered; who was not heard for longest is forgotten first.
 const NAMES: usize = 256;
 /// What begins a line with `/`.
-const COMMANDS: [&str; 11] =
-    ["/help", "/ignore", "/join", "/me", "/msg", "/nick", "/part", "/quit", "/rooms", "/topic", "/who"];
+const COMMANDS: [&str; 12] =
+    ["/help", "/ignore", "/join", "/me", "/msg", "/nick", "/part", "/quit", "/resume", "/rooms", "/topic", "/who"];
 
 /// See the module.
 #[derive(Debug, Default)]

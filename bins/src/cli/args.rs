@@ -1,5 +1,6 @@
 //! Flags that all servers, or all clients, have.
 use super::units::{self, Cidr, Target};
+use crate::log::Format;
 use clap::Args;
 use core::time::Duration;
 use drivers::Kind;
@@ -86,6 +87,18 @@ pub struct ServerArgs {
     /// Print statistics every second, or every SECS; asks a running server on this port instead, if there is one
     #[arg(long, value_name = "SECS", num_args = 0..=1, require_equals = true, default_missing_value = "0", value_parser = units::duration)]
     pub stats: Option<Duration>,
+    /// Statistics as JSON
+    #[arg(long, requires = "stats")]
+    pub json: bool,
+    /// How events are written: text, json or journald
+    #[arg(long, value_name = "FORMAT", default_value = "text", value_enum, hide_possible_values = true)]
+    pub log_format: Format,
+    /// Size of the kernel's send buffer of a connection
+    #[arg(long, value_name = "SIZE", value_parser = kernel_buffer, help_heading = "Limits")]
+    pub sndbuf: Option<usize>,
+    /// Size of its receive buffer
+    #[arg(long, value_name = "SIZE", value_parser = kernel_buffer, help_heading = "Limits")]
+    pub rcvbuf: Option<usize>,
     /// Do not print events
     #[arg(short, long)]
     pub quiet: bool,
@@ -151,4 +164,9 @@ fn buffer_size(s: &str) -> Result<usize, String> {
 fn out_buffer(s: &str) -> Result<usize, String> {
     let n = units::size(s)?;
     if (1024..=1 << 30).contains(&n) { Ok(n) } else { Err("an out-buffer has from 1 KiB to 1 GiB".into()) }
+}
+
+fn kernel_buffer(s: &str) -> Result<usize, String> {
+    let n = units::size(s)?;
+    if (1024..=1 << 30).contains(&n) { Ok(n) } else { Err("a kernel buffer has from 1 KiB to 1 GiB".into()) }
 }

@@ -204,6 +204,13 @@ fn list_drivers() -> Result<u8, Failure> {
 
 /// Binds what a server's flags ask for.
 pub fn listen(args: &ServerArgs, part: u8) -> Result<Listening, Failure> {
+    let mut l = bind_all(args, part)?;
+    let local = |e: bind::Error| Failure::new(Code::Local, e.to_string());
+    l.bound.iter_mut().try_for_each(|b| b.set_buffers(args.sndbuf, args.rcvbuf)).map_err(local)?;
+    Ok(l)
+}
+
+fn bind_all(args: &ServerArgs, part: u8) -> Result<Listening, Failure> {
     let shared = args.threads > 1;
     let backlog = i32::from(args.backlog);
     let local = |e: bind::Error| Failure::new(Code::Local, e.to_string());

@@ -112,6 +112,12 @@ impl FromStr for Cidr {
     }
 }
 
+impl core::fmt::Display for Cidr {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{}/{}", self.ip, self.bits)
+    }
+}
+
 impl Cidr {
     /// The address is in the block; an IPv4 address in IPv6 clothes counts as IPv4.
     pub fn contains(&self, ip: IpAddr) -> bool {
@@ -171,6 +177,7 @@ mod tests {
         assert!(within("10.0.0.0/8", "10.255.1.1") && !within("10.0.0.0/8", "11.0.0.0"));
         assert!(within("10.0.0.0/8", "::ffff:10.1.1.1") && within("::/0", "::1") && !within("::/0", "1.1.1.1"));
         assert!(within("127.0.0.1", "127.0.0.1") && !within("127.0.0.1", "127.0.0.2"));
+        assert_eq!("10.0.0.1".parse::<Cidr>().map(|b| b.to_string()), Ok("10.0.0.1/32".into()));
         assert!("10.0.0.0/33".parse::<Cidr>().is_err() && "x".parse::<Cidr>().is_err());
     }
 }

@@ -104,6 +104,26 @@ fn running_out_of_descriptors_pauses_accepting_and_harms_nobody() {
 }
 
 #[test]
+fn a_byte_that_changes_on_the_way_is_named() {
+    for driver in drivers() {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        let port = listener.local_addr().expect("bound").port().to_string();
+        let args = ["127.0.0.1", &port, "--verify", "--size", "64KiB", "--driver", driver];
+        let client = Tool::start("echo_client", &args);
+        let (mut s, _) = listener.accept().expect("a client");
+        let mut bytes = vec![0; 8192];
+        s.read_exact(&mut bytes).expect("a stream");
+        let sent = bytes.get(4711).copied().unwrap_or_default();
+        let got = sent ^ 0x40;
+        bytes.iter_mut().skip(4711).take(1).for_each(|b| *b = got);
+        s.write_all(&bytes).expect("a socket");
+        let ended = client.wait();
+        let text = format!("echo_client: byte 4,711: sent 0x{sent:02x}, got 0x{got:02x}\n");
+        assert_eq!((ended.code, ended.stderr), (Some(7), text), "{driver}");
+    }
+}
+
+#[test]
 fn ten_thousand_connections_leave_the_baseline() {
     drivers::listen::raise_descriptors();
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
