@@ -3,56 +3,29 @@
 mod common;
 
 use common::apps::{Ctx, Echo, In, tell};
-use common::{Run, Seen, client, descriptors, descriptors_are_back_to, reset_on_close, start, start_with};
-use drivers::{Config, CqeFault, CqeOp, Kind};
+use common::rings::{all_ended, bulk, crowd, fault, forced, noise, storm, there_and_back, visit};
+use common::{Seen, client, descriptors, descriptors_are_back_to, start, start_with};
+use drivers::{Config, CqeOp, Kind};
 use proto_core::{Addr, Input, Reason, Token};
-use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc::Sender;
 
-/// Makes one test of each function; without io_uring it says so and passes.
+/// Makes one test of each.
 macro_rules! on_a_ring {
     ($($name:ident = $run:expr;)*) => {
         $(
             #[test]
             fn $name() {
-                let _alone = common::alone();
-                match drivers::available(Kind::IoUring) {
-                    Ok(()) => $run,
-                    Err(why) => println!("skipped: {why}"),
+                if let Some(_alone) = common::begin(Kind::IoUring, Config::default()) {
+                    $run;
                 }
             }
         )*
     };
-    ($module:ident: $($name:ident)*) => { on_a_ring! { $($name = common::$module::$name(Kind::IoUring);)* } };
 }
 
-on_a_ring!(streams:
-    echoes_64_mb_with_half_close
-    a_client_that_never_reads_is_bounded
-    a_storm_of_resets_leaves_nothing_behind
-    abort_gives_the_peer_a_reset
-    input_switched_off_waits
-    serves_one_client_at_a_time
-    a_stuck_reader_does_not_delay_a_broadcast
-    a_flooder_does_not_starve_others
-    close_lingers_and_then_cuts
-);
-on_a_ring!(world:
-    echoes_datagrams
-    datagrams_to_nobody_are_unreachable
-    a_refused_connect_is_told
-    connects_and_talks
-    ends_while_connecting
-    listens_at_run_time_and_again
-    sends_ranges_of_files
-    a_file_shorter_than_promised_ends_the_connection
-    deadlines_are_precise
-    exit_ends_all_threads
-    jobs_are_answered_once
-    a_panic_leaves_run
-);
-on_a_ring!(limits: accepting_pauses_without_descriptors);
+scenarios!(Kind::IoUring);
 on_a_ring! {
     tiny_buffers_carry_bulk = bulk(Config { buffers: (2, 64), ..Config::default() });
     one_buffer_carries_bulk = bulk(Config { buffers: (1, 1), entries: 4, ..Config::default() });
@@ -62,79 +35,11 @@ on_a_ring! {
     a_broadcast_overflows_small_queues = broadcast();
     relays_both_ways_with_back_pressure = relay();
     a_kernel_that_gives_up_is_asked_again = given_up();
-    forced_errors_end_one_connection_only = forced();
+    forced_errors_end_one_connection_only = forced(&Config::default());
     forced_errors_of_accept_lose_nobody = forced_accept();
     a_forced_error_of_connect_is_told = forced_connect();
-    storms_under_faults_leave_nothing_behind = storm();
+    storms_under_faults_leave_nothing_behind = storm(&Config::default());
     the_facts_tell_what_was_set_up = facts();
-}
-
-/// Bytes that repeat nowhere soon.
-fn noise(n: usize) -> Vec<u8> {
-    let mut x = 0x9E37_79B9_7F4A_7C15u64;
-    let mut v = Vec::with_capacity(n + 8);
-    while v.len() < n {
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
-        v.extend_from_slice(&x.to_le_bytes());
-    }
-    v.truncate(n);
-    v
-}
-
-/// Sends `data` and FIN while it reads; what came back.
-fn there_and_back(c: &TcpStream, data: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut back = Vec::with_capacity(data.len());
-    let (mut to, mut from) = (c.try_clone()?, c);
-    std::thread::scope(|s| {
-        let sent = s.spawn(move || {
-            to.write_all(data)?;
-            to.shutdown(Shutdown::Write)
-        });
-        let got = from.read_to_end(&mut back);
-        if got.is_err() {
-            let _ = c.shutdown(Shutdown::Both); // so that the sender ends, too
-        }
-        sent.join().expect("the sender does not panic")?;
-        got
-    })?;
-    Ok(back)
-}
-
-/// 16 MB come back equal, with FIN both ways.
-fn bulk(config: Config) {
-    let before = descriptors();
-    let run = start_with(Kind::IoUring, config, Echo);
-    let data = noise(16 << 20);
-    let back = there_and_back(&run.connect(), &data).unwrap();
-    assert!(back == data, "{} of {} bytes, or others", back.len(), data.len());
-    assert_eq!(run.until(|s| matches!(s, Seen::Closed(_))), Seen::Closed(Reason::Finished));
-    run.end();
-    descriptors_are_back_to(before);
-}
-
-/// 200 connections talk at the same time.
-fn crowd(config: Config) {
-    let before = descriptors();
-    let run = start_with(Kind::IoUring, config, Echo);
-    let crowd: Vec<_> = (0..200).map(|_| run.connect()).collect();
-    for round in 0..20u32 {
-        for (i, mut c) in crowd.iter().enumerate() {
-            c.write_all(&[round, i as u32].map(u32::to_le_bytes).concat()).unwrap();
-        }
-        for (i, mut c) in crowd.iter().enumerate() {
-            let mut back = [0; 8];
-            c.read_exact(&mut back).unwrap();
-            assert_eq!(back[..], [round, i as u32].map(u32::to_le_bytes).concat());
-        }
-    }
-    drop(crowd);
-    let ends =
-        (0..200).map(|_| run.until(|s| matches!(s, Seen::Closed(_)))).all(|s| s == Seen::Closed(Reason::Finished));
-    assert!(ends);
-    run.end();
-    descriptors_are_back_to(before);
 }
 
 /// Tells everybody what anybody says, and what the driver has counted.
@@ -258,10 +163,6 @@ fn relay() {
     descriptors_are_back_to(before);
 }
 
-fn fault(op: CqeOp, errno: i32, per_mille: u16) -> CqeFault {
-    CqeFault { op, errno, per_mille, seed: u64::from(per_mille) << 32 | errno as u64 }
-}
-
 /// Errors that say no more than "ask again" are not heard of.
 fn given_up() {
     for per_mille in [10, 200, 700] {
@@ -274,70 +175,6 @@ fn given_up() {
         bulk(Config { cqe_faults: faults.to_vec(), ..Config::default() });
         crowd(Config { cqe_faults: faults.to_vec(), buffers: (2, 64), ..Config::default() });
     }
-}
-
-/// Talks until it is served or cut off; true if it was served. Whatever came back is right.
-fn visit(at: SocketAddr, data: &[u8]) -> bool {
-    let c = client(at);
-    let mut begun = &c;
-    for word in data.chunks(50).take(10) {
-        let mut back = vec![0; word.len()];
-        match begun.write_all(word).and_then(|()| begun.read_exact(&mut back)) {
-            Ok(()) => assert_eq!(back, word),
-            Err(e) => return cut_off(&e),
-        }
-    }
-    match there_and_back(&c, data) {
-        Ok(back) => {
-            assert!(data.starts_with(&back), "what came back is what was sent");
-            back.len() == data.len()
-        }
-        Err(e) => cut_off(&e),
-    }
-}
-
-fn cut_off(e: &std::io::Error) -> bool {
-    let cut = [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe, ErrorKind::UnexpectedEof, ErrorKind::NotConnected];
-    assert!(cut.contains(&e.kind()), "{e}");
-    false
-}
-
-/// One of each that came has ended.
-fn all_ended(run: Run) {
-    let (mut accepted, mut closed) = (0, 0);
-    let mut count = |s: Seen| {
-        accepted += usize::from(s == Seen::Accepted);
-        closed += usize::from(matches!(s, Seen::Closed(_)));
-        accepted == closed
-    };
-    while !count(run.next()) {}
-    run.end().into_iter().for_each(|s| {
-        count(s);
-    });
-    assert_eq!(accepted, closed, "each connection has one end");
-}
-
-fn forced() {
-    let data = noise(300_000);
-    let before = descriptors();
-    for (op, errno) in [
-        (CqeOp::Recv, libc::ECONNRESET),
-        (CqeOp::Poll, libc::ENOMEM),
-        (CqeOp::Send, libc::ECONNRESET),
-        (CqeOp::Send, libc::ECANCELED),
-        (CqeOp::Send, libc::ENOBUFS),
-    ] {
-        for per_mille in [10, 200] {
-            let config = Config { cqe_faults: vec![fault(op, errno, per_mille)], ..Config::default() };
-            let run = start_with(Kind::IoUring, config, Echo);
-            let at = run.at;
-            let served = (0..60).filter(|_| visit(at, &data)).count();
-            assert!(per_mille < 200 || served < 60, "{op:?} {errno}: nobody was cut off");
-            assert!(op == CqeOp::Send && per_mille == 200 || served > 0, "{op:?} {errno}: nobody was served");
-            all_ended(run);
-        }
-    }
-    descriptors_are_back_to(before);
 }
 
 fn forced_accept() {
@@ -365,38 +202,6 @@ fn forced_connect() {
     descriptors_are_back_to(before);
 }
 
-/// Clients that reset at any moment, while operations fail at any moment.
-fn storm() {
-    let before = descriptors();
-    let faults = [
-        fault(CqeOp::Recv, libc::ENOBUFS, 200),
-        fault(CqeOp::Recv, libc::ECONNRESET, 10),
-        fault(CqeOp::Poll, libc::ECANCELED, 200),
-        fault(CqeOp::Send, libc::ECANCELED, 50),
-    ];
-    let run = start_with(Kind::IoUring, Config { cqe_faults: faults.to_vec(), entries: 8, ..Config::default() }, Echo);
-    let (at, data) = (run.at, noise(200_000));
-    std::thread::scope(|s| {
-        for i in 0..4usize {
-            let data = &data;
-            s.spawn(move || {
-                for n in 0..200 {
-                    let mut c = client(at);
-                    reset_on_close(&c);
-                    let part = &data[..(n * 997 + i * 131) % data.len()];
-                    // The server may have ended it already; with the limit it may be stuck, which a reset ends.
-                    let _ = c.set_write_timeout(Some(std::time::Duration::from_millis(5)));
-                    let _ = c.write_all(part);
-                    let _ = c.set_nonblocking(true);
-                    let _ = c.read(&mut vec![0; n * 100]);
-                }
-            });
-        }
-    });
-    all_ended(run);
-    descriptors_are_back_to(before);
-}
-
 /// Says the driver's facts.
 struct Facts(Sender<Seen>);
 
@@ -414,7 +219,7 @@ fn facts() {
     let run = start_with(Kind::IoUring, Config { entries: 64, ..Config::default() }, Facts);
     let Seen::Said(facts) = run.next() else { panic!("facts") };
     assert!(facts.starts_with("entries=64\nfeatures=IORING_FEAT_SINGLE_MMAP, IORING_FEAT_NODROP, "), "{facts}");
-    assert!(facts.contains("mode=multishot, provided buffers 128 x 2048 bytes"), "{facts}");
+    assert!(facts.contains("mode=multishot, provided buffers 128 x 2 KiB"), "{facts}");
     run.end();
 }
 
