@@ -5,6 +5,10 @@ use super::ring::{Code, Done};
 use crate::sock;
 use proto_core::{App, Chunk, Input, Token};
 use rustix::io::Errno;
+use std::time::Duration;
+
+/// How long a send that is the head of a chain may wait if nothing else happens. One that can go does not wait.
+pub const STUCK: Duration = Duration::from_millis(1);
 
 /// Connections whose send is the head of a chain, by the turn in which it was asked for.
 #[derive(Default)]

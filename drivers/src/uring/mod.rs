@@ -130,7 +130,12 @@ impl<A: App + 'static> Driver<A> {
         Ok(d)
     }
     fn timeout(&self) -> Option<Duration> {
-        if self.again.is_empty() && self.starved.is_empty() { self.host.timeout() } else { Some(Duration::ZERO) }
+        let most = match (self.again.is_empty() && self.starved.is_empty(), self.chains.are_there()) {
+            (false, _) => Duration::ZERO,
+            (true, true) => forms::STUCK,
+            (true, false) => return self.host.timeout(),
+        };
+        Some(self.host.timeout().unwrap_or(most).min(most))
     }
     /// One turn over what has completed. The exit code, once the app has ended.
     fn turn(&mut self) -> Option<u8> {

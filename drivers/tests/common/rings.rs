@@ -135,7 +135,8 @@ pub fn forced(base: &Config) {
             let at = run.at;
             let served = (0..60).filter(|_| visit(at, &data)).count();
             assert!(per_mille < 200 || served < 60, "{op:?} {errno}: nobody was cut off");
-            assert!(op == CqeOp::Send && per_mille == 200 || served > 0, "{op:?} {errno}: nobody was served");
+            // A form that asks for each piece of input anew has more to lose.
+            assert!(per_mille == 200 || served > 0, "{op:?} {errno}: nobody was served");
             all_ended(run);
         }
     }
