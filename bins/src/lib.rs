@@ -2,6 +2,7 @@
 
 pub mod chat;
 pub mod cli;
+pub mod console;
 pub mod dialer;
 pub mod echo;
 pub mod line_client;

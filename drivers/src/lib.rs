@@ -26,6 +26,7 @@ mod signals;
 pub mod sim;
 mod sock;
 mod stdio;
+mod terminal;
 #[cfg(not(loom))] // tokio itself means something else by that word
 mod tokio_loop;
 mod uring;

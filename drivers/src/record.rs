@@ -376,6 +376,7 @@ fn signal(s: Signal) -> Told {
         Signal::Reload => Told::Signal(2, 0, 0),
         Signal::Report => Told::Signal(3, 0, 0),
         Signal::Resize { columns, rows } => Told::Signal(4, columns, rows),
+        Signal::Continue => Told::Signal(5, 0, 0),
     }
 }
 
@@ -420,6 +421,7 @@ pub fn signal_of(kind: u8, columns: u16, rows: u16) -> Signal {
         1 => Signal::Terminate,
         2 => Signal::Reload,
         3 => Signal::Report,
+        5 => Signal::Continue,
         _ => Signal::Resize { columns, rows },
     }
 }

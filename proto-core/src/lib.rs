@@ -47,6 +47,7 @@ mod op;
 mod slots;
 mod start;
 mod table;
+pub mod terminal;
 mod time;
 mod timers;
 mod token;

@@ -98,15 +98,23 @@ impl Table {
         }
         true
     }
-    /// A token whose output or switches an app has touched.
+    /// A token whose output or switches an app has touched. If it has put nothing, storage that was laid ready goes back.
     #[inline]
     pub fn next_dirty(&mut self) -> Option<Token> {
         loop {
             let t = self.dirty.pop()?;
-            if let Some(s) = self.slot_mut(t) {
-                s.dirty = false;
+            if self.slot(t).is_some() {
+                self.clean(t);
                 return Some(t);
             }
+        }
+    }
+    #[inline]
+    fn clean(&mut self, t: Token) {
+        let Table { slots, pool, .. } = self;
+        if let Some(s) = slots.get_mut(t.index()) {
+            s.dirty = false;
+            s.tx.rest(pool);
         }
     }
     /// Takes the connection just served off the list: it is flushed first, while it is in the cache, and not visited
@@ -115,9 +123,7 @@ impl Table {
     pub fn served(&mut self, t: Token) {
         if self.dirty.last() == Some(&t) {
             self.dirty.pop();
-            if let Some(s) = self.slot_mut(t) {
-                s.dirty = false;
-            }
+            self.clean(t);
         }
     }
     /// The token's input (bytes, datagrams, connections) is wanted.
@@ -216,6 +222,18 @@ mod tests {
         assert_eq!((c.index(), c.generation(), c.part()), (a.index(), 1, 2));
         assert!(!t.is_live(a) && t.is_live(c));
         assert_eq!(t.live(), 1);
+    }
+
+    #[test]
+    fn an_output_that_nobody_wrote_to_keeps_no_storage() {
+        let mut t = Table::new(64, 64);
+        let (a, b) = (t.open(0), t.open(0));
+        for idle in [a, b] {
+            let storage = t.out(idle, false).map(|tx| tx.reserved());
+            assert!(storage.is_some_and(|n| n > 0), "laid ready for the app");
+        }
+        while t.next_dirty().is_some() {}
+        assert_eq!([a, b].map(|idle| t.tx(idle).map(Tx::reserved)), [Some(0); 2]);
     }
 
     #[test]

@@ -328,6 +328,11 @@ impl Tx {
     pub fn files(&self) -> impl Iterator<Item = FileId> {
         self.q.iter().filter_map(|s| if let Seg::File { file, .. } = s { Some(*file) } else { None })
     }
+    /// Bytes of storage held for what is put next.
+    #[cfg(test)]
+    pub(crate) fn reserved(&self) -> usize {
+        self.tail.capacity()
+    }
     /// Takes storage from the pool before bytes are put.
     #[inline]
     pub(crate) fn prime(&mut self, pool: &mut Pool) {

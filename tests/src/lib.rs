@@ -1,8 +1,12 @@
 //! The test bed: helpers that tests of every protocol and tool reuse.
 
+pub mod desk;
 pub mod drive;
+pub mod keys;
 pub mod laws;
 pub mod process;
+pub mod pty;
 pub mod scenario;
+pub mod screen;
 pub mod subjects;
 pub mod transcript;

@@ -3,4 +3,5 @@ pub mod commands;
 pub mod core;
 pub mod member;
 pub mod names;
+pub mod nicks;
 pub mod server;

@@ -111,6 +111,9 @@ Examples:
 pub struct ChatClientTool {
     #[command(flatten)]
     args: ClientArgs,
+    /// Do not edit lines here: leave that to the terminal
+    #[arg(long)]
+    plain: bool,
 }
 
 impl Tool for ChatClientTool {
@@ -130,7 +133,8 @@ impl Tool for ChatClientTool {
     fn app(&self, _: Shard) -> LineClient {
         let hello = "Connected! Enter /nick <name> to set nickname.\n";
         let greeting = if self.args.quiet { String::new() } else { hello.into() };
-        let options = Options { greeting, notices: true, ..Options::plain(Self::NAME) };
+        let options =
+            Options { greeting, notices: true, editing: !self.plain, names: true, ..Options::plain(Self::NAME) };
         LineClient::new(target(&self.args), options)
     }
 }

@@ -15,7 +15,7 @@ use crate::config::{Config, Error};
 use crate::disk::{Disk, Outcome};
 use crate::record::Recorder;
 use crate::workers::Workers;
-use crate::{signals, stdio};
+use crate::{signals, stdio, terminal};
 use proto_core::{
     Addr, Answer, App, Ask, Bytes, ConnectOpts, Counters, Cx, Env, Input, Instant, Listener, Lost, Op, OpId, Reason,
     Shard, Start, Table, Token, Trouble, Tty, Wall,
@@ -93,6 +93,8 @@ pub struct Host<A: App> {
     input: Option<stdio::Input>,
     /// Kept for its end: the signals are watched as long as the host lives.
     signals: Option<signals::Watch>,
+    /// Kept for its end, too.
+    raw: Option<terminal::Raw>,
     lingers: BTreeMap<Token, Linger>,
     pauses: BTreeMap<Token, Instant>,
     recorder: Option<Recorder>,
@@ -124,6 +126,7 @@ impl<A: App + 'static> Host<A> {
         if first {
             host.signals = Some(signals::watch(me.clone()).map_err(Error::system("watch signals"))?);
         }
+        host.name_terminal();
         host.input = host.start.stdin.map(|t| stdio::Input::start(t, me));
         Ok(host)
     }
@@ -173,6 +176,7 @@ impl<A: App + 'static> Host<A> {
             outputs: [stdio::Output::stdout(start.stdout), stdio::Output::stderr(start.stderr)],
             input: None,
             signals: None,
+            raw: None,
             lingers: BTreeMap::new(),
             pauses: BTreeMap::new(),
             recorder,
@@ -344,6 +348,7 @@ impl<A: App + 'static> Host<A> {
                     sister.send(Mail::Post(self.place.shard, msg));
                 }
             }
+            Op::Terminal { raw } => self.terminal(raw),
             Op::Exit(code) => self.exit = self.exit.or(Some(code)),
         }
         None

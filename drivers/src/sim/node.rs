@@ -286,7 +286,8 @@ impl<A: App + 'static> Node<A> {
                 }
             }
             Op::Post { to: Shard(0), msg } => self.news.push_back(News::Post(msg)),
-            Op::Post { .. } => {} // there is no such shard
+            Op::Post { .. } => {}     // there is no such shard
+            Op::Terminal { .. } => {} // a script types keys or lines, whichever it is meant to
             Op::Exit(code) => self.exit = self.exit.or(Some(code)),
         }
     }

@@ -2,8 +2,10 @@
 mod cli;
 mod clients;
 mod corpus;
+mod editor;
 mod faults;
 mod machines;
+mod pty;
 mod scenarios;
 mod simulated;
 mod tidy;

@@ -87,7 +87,7 @@ impl Candidates {
             y if yardstick::all().contains_key(y) => (name.clone(), format!("{own} serve {y} {{port}}")),
             driver => (name.clone(), format!("{echo} {{port}} --driver {driver} -q")),
         };
-        let mut all: Vec<Candidate> = self.only.iter().map(builtin).collect();
+        let mut all: Vec<Candidate> = self.only.iter().filter(|name| !name.is_empty()).map(builtin).collect();
         for peer in &self.peer {
             let (name, command) = peer.split_once('=').ok_or_else(|| io::Error::other("--peer wants NAME=COMMAND"))?;
             all.push((name.into(), command.into()));
