@@ -150,6 +150,9 @@ impl Service {
         self.stats.start(cx.now, start.shards, self.settings.ring);
         if start.shard == Shard(0) {
             self.print(cx, format_args!("{banner}"));
+            for (_, note) in start.facts.iter().filter(|(name, _)| name == "note") {
+                self.warn(cx, format_args!("{}: {note}", start.driver));
+            }
         }
     }
     /// One line of data on standard output, always.

@@ -5,8 +5,9 @@ mod common;
 use common::apps::{Ctx, Echo, In, tell};
 use common::rings::{all_ended, bulk, crowd, fault, forced, noise, storm, there_and_back, visit};
 use common::{Seen, client, descriptors, descriptors_are_back_to, start, start_with};
-use drivers::{Config, CqeOp, Kind};
-use proto_core::{Addr, Input, Reason, Token};
+use drivers::{Bound, Buffers, Config, CqeFault, CqeOp, Kind};
+use proto_core::{Addr, Input, Op, Reason, Token};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc::Sender;
@@ -40,6 +41,11 @@ on_a_ring! {
     a_forced_error_of_connect_is_told = forced_connect();
     storms_under_faults_leave_nothing_behind = storm(&Config::default());
     the_facts_tell_what_was_set_up = facts();
+    a_receive_that_the_kernel_keeps_ending_is_given_up = kept_ending();
+    a_thousand_share_four_entries = thousand();
+    stopping_under_load_leaves_nothing = stop_under_load();
+    threads_each_have_a_ring = threads();
+    too_little_memory_may_be_locked = memlock();
 }
 
 /// Tells everybody what anybody says, and what the driver has counted.
@@ -223,6 +229,186 @@ fn facts() {
     run.end();
 }
 
+/// Every multishot receive is ended at once: without the switch to single-shot nobody would be served.
+fn kept_ending() {
+    let faults = vec![fault(CqeOp::RecvMulti, libc::ECANCELED, 1000)];
+    crowd(Config { cqe_faults: faults.clone(), ..Config::default() });
+    // The control: single-shot receives, too, are ended then, and nothing is heard until the time is over.
+    let faults = vec![CqeFault { op: CqeOp::Recv, ..faults[0] }];
+    let run = start_with(Kind::IoUring, Config { cqe_faults: faults, ..Config::default() }, Echo);
+    let c = run.connect();
+    c.set_read_timeout(Some(std::time::Duration::from_millis(300))).unwrap();
+    (&c).write_all(b"x").unwrap();
+    assert_eq!((&c).read(&mut [0]).expect_err("no answer").kind(), std::io::ErrorKind::WouldBlock);
+    drop(c);
+    run.end();
+}
+
+/// Everybody of a thousand speaks before anybody is read from.
+fn thousand() {
+    for config in [
+        Config { entries: 4, buffers: (2, 64), ..Config::default() },
+        Config { entries: 4, link: true, ..Config::default() },
+        Config { entries: 4, buffers: (2, 64), lend: Some(Buffers::Fixed), ..Config::default() },
+    ] {
+        let before = descriptors();
+        let run = start_with(Kind::IoUring, config, Echo);
+        let crowd: Vec<_> = (0..1000).map(|_| run.connect()).collect();
+        for round in 0..3u32 {
+            for (i, mut c) in crowd.iter().enumerate() {
+                c.write_all(&[round, i as u32].map(u32::to_le_bytes).concat()).unwrap();
+            }
+            for (i, mut c) in crowd.iter().enumerate() {
+                let mut back = [0; 8];
+                c.read_exact(&mut back).unwrap();
+                assert_eq!(back[..], [round, i as u32].map(u32::to_le_bytes).concat());
+            }
+        }
+        drop(crowd);
+        run.end();
+        descriptors_are_back_to(before);
+    }
+}
+
+/// The app exits while a hundred connections are flooded, paused, read from and written to: the ring gives everything
+/// back, or its end would abort the process.
+fn stop_under_load() {
+    for config in [
+        Config::default(),
+        Config { link: true, ..Config::default() },
+        Config { lend: Some(Buffers::Plain), ..Config::default() },
+        Config { lend: Some(Buffers::Fixed), direct_files: true, entries: 8, ..Config::default() },
+        Config { as_kernel: Some((5, 11)), ..Config::default() },
+    ] {
+        let before = descriptors();
+        let mut run = start_with(Kind::IoUring, config, Echo);
+        let crowd: Vec<_> = (0..100).map(|_| run.connect()).collect();
+        let senders = crowd.iter().enumerate().map(|(i, c)| {
+            let mut to = c.try_clone().unwrap();
+            std::thread::spawn(move || {
+                let block = vec![i as u8; 100 + i * 1000];
+                while to.write_all(&block).is_ok() {}
+            })
+        });
+        let senders: Vec<_> = senders.collect();
+        for mut c in crowd.iter().step_by(3) {
+            c.read_exact(&mut [0; 100]).unwrap(); // the load has begun
+        }
+        run.until(|s| matches!(s, Seen::Paused(_)));
+        run.quit();
+        drop(run);
+        senders.into_iter().for_each(|s| s.join().unwrap());
+        drop(crowd);
+        descriptors_are_back_to(before);
+    }
+}
+
+/// Two loops share a port; both end.
+fn threads() {
+    let before = descriptors();
+    let at = Addr::Ip(SocketAddr::from(([127, 0, 0, 1], 0)));
+    let bound = Bound::new(&at, 0, 1024, true).unwrap();
+    let Addr::Ip(at) = bound.at else { panic!("an address") };
+    let (tell, seen) = std::sync::mpsc::channel();
+    let config = Config { threads: 2, ..Config::default() };
+    let run = std::thread::spawn(move || {
+        drivers::run(Kind::IoUring, |shard| Shard(Echo(tell.clone()), shard, 0), vec![bound], &config)
+    });
+    let crowd: Vec<_> = (0..64).map(|_| client(at)).collect();
+    for mut c in &crowd {
+        c.write_all(b"hello").unwrap();
+        c.read_exact(&mut [0; 5]).unwrap();
+    }
+    drop(crowd);
+    assert_eq!(run.join().unwrap().unwrap(), 7);
+    assert_eq!(seen.iter().filter(|s| *s == Seen::Accepted).count(), 64);
+    descriptors_are_back_to(before);
+}
+
+/// Ends when all loops together have seen 64 connections close.
+struct Shard(Echo, proto_core::Shard, usize);
+
+impl proto_core::App for Shard {
+    type Job = core::convert::Infallible;
+    type Msg = usize;
+    fn handle(&mut self, input: Input<'_, usize>, cx: &mut proto_core::Cx<'_, Self::Job, usize>) {
+        let first = proto_core::Shard(0);
+        match input {
+            Input::Accepted { .. } => tell(&self.0.0, Seen::Accepted),
+            Input::Bytes(t, chunk) => cx.tx(t).into_iter().for_each(|tx| tx.put(&chunk)),
+            Input::Eof(t) => cx.tx(t).into_iter().for_each(proto_core::Tx::finish),
+            Input::Closed(t, _) if t.part() == 0 => cx.op(Op::Post { to: first, msg: 1 }),
+            Input::Post(_, n) if self.1 == first => {
+                self.2 += n;
+                if self.2 == 64 {
+                    cx.op(Op::Post { to: proto_core::Shard(1), msg: 0 });
+                    cx.exit(7);
+                }
+            }
+            Input::Post(..) => cx.exit(0),
+            _ => {}
+        }
+    }
+    fn deadline(&self) -> Option<proto_core::Deadline> {
+        None
+    }
+    fn work(job: Self::Job) -> usize {
+        match job {}
+    }
+}
+
+/// Without the right to lock memory, and with a limit: fewer buffers and a note, then the error.
+fn memlock() {
+    let before = getrlimit(Resource::Memlock);
+    let limited = |kib: u64, config: Config| {
+        setrlimit(Resource::Memlock, Rlimit { current: Some(kib << 10), maximum: before.maximum }).unwrap();
+        std::thread::spawn(move || {
+            drop_rights();
+            let (tell, seen) = std::sync::mpsc::channel();
+            let run = drivers::run(Kind::IoUring, |_| Told(tell.clone()), Vec::new(), &config);
+            (run.map_err(|e| e.to_string()), seen.try_iter().collect::<Vec<_>>())
+        })
+        .join()
+        .unwrap()
+    };
+    let fixed = Config { entries: 4, buffers: (512, 4096), lend: Some(Buffers::Fixed), ..Config::default() };
+    let (run, seen) = limited(1024, fixed.clone());
+    let (none, _) = limited(0, fixed.clone());
+    let (enough, unlimited) = limited(7 << 10, fixed);
+    setrlimit(Resource::Memlock, before).unwrap();
+    let text = none.expect_err("nothing may be locked");
+    assert!(text.contains("RLIMIT_MEMLOCK is 0 KiB, need ") && text.ends_with("raise it (ulimit -l)"), "{text}");
+    let note = |seen: &[Seen]| match seen {
+        [Seen::Said(facts)] => facts.split('\n').find(|f| f.starts_with("note=")).map(String::from),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((run, enough), (Ok(0), Ok(0)));
+    assert_eq!(note(&unlimited), None, "the control");
+    let note = note(&seen).expect("a note");
+    assert!(note.starts_with("note=RLIMIT_MEMLOCK allows ") && note.ends_with(" buffers only, not 512"), "{note}");
+}
+
+/// Says the driver's facts and ends.
+struct Told(Sender<Seen>);
+
+impl Told {
+    fn on(&mut self, input: In<'_>, cx: Ctx<'_, '_>) {
+        Facts(self.0.clone()).on(input, cx);
+        cx.exit(0);
+    }
+}
+plain_app!(Told);
+
+/// This thread may do no more than anybody.
+#[allow(unsafe_code)]
+fn drop_rights() {
+    let header = [0x2008_0522u32, 0]; // _LINUX_CAPABILITY_VERSION_3, this thread
+    let none = [0u32; 6];
+    // SAFETY: both are what the call reads, by its third version: a version and an id, and two times three words.
+    let done = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), none.as_ptr()) };
+    assert_eq!(done, 0);
+}
+
 /// What a container's filter does: the system call fails for this thread.
 #[allow(unsafe_code)]
 fn forbid_io_uring(errno: u32) {
@@ -255,7 +441,8 @@ fn a_kernel_that_refuses_is_named() {
         let (available, (kind, why), run) = refused.join().unwrap();
         let text = available.expect_err("the filter refuses");
         assert!(text.starts_with("io_uring is not available: ") && text.contains(cause), "{text}");
-        assert!(text.ends_with("; use --driver epoll, or allow io_uring_setup"), "{text}");
+        let hint = if errno == libc::ENOMEM { "raise it (ulimit -l)" } else { "allow io_uring_setup" };
+        assert!(text.ends_with(&format!("; use --driver epoll, or {hint}")), "{text}");
         assert_eq!((kind, &why), (Kind::Epoll, &text));
         assert_eq!(run.expect_err("no fall-back").to_string(), text);
     }

@@ -26,7 +26,14 @@ pub struct Buffers {
 impl Buffers {
     /// No buffers, for a ring whose receives name theirs.
     pub fn none() -> Buffers {
-        Buffers { ring: NonNull::dangling(), layout: Layout::new::<()>(), store: Vec::new(), size: 0, tail: 0, published: 0 }
+        Buffers {
+            ring: NonNull::dangling(),
+            layout: Layout::new::<()>(),
+            store: Vec::new(),
+            size: 0,
+            tail: 0,
+            published: 0,
+        }
     }
     #[allow(unsafe_code)]
     pub fn new(submitter: &Submitter<'_>, count: u16, size: usize) -> std::io::Result<Buffers> {

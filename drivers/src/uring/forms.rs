@@ -103,15 +103,15 @@ impl<A: App + 'static> Driver<A> {
     }
     /// Breaks the chains whose send would block: the peer may want to be heard before it reads. A send that can go goes
     /// within the call that hands it over, so one that has not completed a turn later waits for the peer.
-    #[cold]
     pub(super) fn break_chains(&mut self) {
-        for t in std::mem::take(&mut self.chains.old) {
+        let mut old = std::mem::take(&mut self.chains.old);
+        for t in old.drain(..) {
             if let Some(io) = self.conns.live(t).filter(|io| io.chain == Chain::Whole) {
                 io.chain = Chain::Broken;
                 self.ring.cancel(Code::Send, t);
             }
         }
-        self.chains.old = std::mem::take(&mut self.chains.new);
+        self.chains.old = std::mem::replace(&mut self.chains.new, old);
     }
 }
 

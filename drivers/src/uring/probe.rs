@@ -1,6 +1,7 @@
 //! Whether this kernel allows an io_uring, and which one. Found out by doing it, since no version number tells what a
 //! container's filter or a distribution's kernel really does.
 use super::buffers::{Buffers, GROUP};
+use crate::Config;
 use io_uring::types::Fd;
 use io_uring::{IoUring, opcode};
 use rustix::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -82,7 +83,7 @@ fn try_out(as_kernel: Option<Version>) -> Result<Caps, String> {
     let features = features(as_kernel)?;
     let mut caps = Caps { features, provided: false, multishot: false };
     if allows(as_kernel, PROVIDED) {
-        let (mut uring, _) = build(8, as_kernel).map_err(|e| refusal(&e, rings(8)))?;
+        let (mut uring, _) = build(8, as_kernel).map_err(|e| refusal(&e, usual()))?;
         if let Ok(buffers) = Buffers::new(&uring.submitter(), 1, 64) {
             caps.provided = true;
             caps.multishot = allows(as_kernel, MULTISHOT) && receive_one(&mut uring) == Some(true);
@@ -90,7 +91,7 @@ fn try_out(as_kernel: Option<Version>) -> Result<Caps, String> {
             drop(buffers);
         }
     } else {
-        build(8, as_kernel).map_err(|e| refusal(&e, rings(8)))?;
+        build(8, as_kernel).map_err(|e| refusal(&e, usual()))?;
     }
     Ok(caps)
 }
@@ -107,7 +108,7 @@ fn features(as_kernel: Option<Version>) -> Result<u32, String> {
     // SAFETY: the kernel reads and writes one io_uring_params, which `params` is large enough for.
     let fd = unsafe { libc::syscall(libc::SYS_io_uring_setup, 4, params.as_mut_ptr()) };
     if fd < 0 {
-        return Err(refusal(&std::io::Error::last_os_error(), rings(4)));
+        return Err(refusal(&std::io::Error::last_os_error(), usual()));
     }
     // SAFETY: the call has just made this descriptor.
     drop(unsafe { OwnedFd::from_raw_fd(fd as i32) });
@@ -189,6 +190,11 @@ fn receive_one(uring: &mut IoUring) -> Option<bool> {
     }
 }
 
+/// What a ring of the default size needs: the probe is not told the size.
+fn usual() -> u64 {
+    rings(Config::default().entries)
+}
+
 /// Why the kernel refuses what needs so many bytes of locked memory, and what to do about it.
 pub fn refusal(e: &std::io::Error, needs: u64) -> String {
     let disabled = std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled").ok();
@@ -209,10 +215,13 @@ fn cause(e: &std::io::Error, disabled: Option<u8>, memlock: Option<u64>, needs: 
             sentence(&format!("this kernel ({kernel}) is too old, or seccomp hides it (ENOSYS)"))
         }
         (Some(libc::ENOMEM), _, Some(n)) => {
-            let (has, needs) = (bytes(n), bytes(needs.next_multiple_of(4096)));
+            let needs = needs.next_multiple_of(4096);
+            let more = if n < needs { "" } else { " more" }; // others of this user have locked memory, too
             format!(
-                "io_uring is not available: RLIMIT_MEMLOCK is {has}, need {needs}; use --driver epoll, or raise it \
-                 (ulimit -l)"
+                "io_uring is not available: RLIMIT_MEMLOCK is {}, need {}{more}; use --driver epoll, or raise it \
+                 (ulimit -l)",
+                bytes(n),
+                bytes(needs)
             )
         }
         _ => sentence(&e.to_string()),

@@ -40,8 +40,8 @@ pub struct Setup {
 pub fn open(config: &Config) -> Result<Setup, String> {
     let caps = probe::find(config.as_kernel)?;
     let lend = choose(config, caps)?;
-    let (uring, chosen) = probe::build(config.entries, config.as_kernel)
-        .map_err(|e| probe::refusal(&e, probe::rings(config.entries)))?;
+    let (uring, chosen) =
+        probe::build(config.entries, config.as_kernel).map_err(|e| probe::refusal(&e, probe::rings(config.entries)))?;
     let ((buffers, pool), count) = allocate(config, lend, &uring)?;
     let multishot = caps.multishot && lend == config::Buffers::Provided && !config.link;
     let size = config.buffers.1;
@@ -113,8 +113,10 @@ fn allocate(config: &Config, lend: config::Buffers, uring: &IoUring) -> Result<(
             Ok(made) => return Ok((made, count)),
             Err(e) if e.raw_os_error() == Some(libc::ENOMEM) && count > LEAST => count /= 2,
             Err(e) => {
-                let pinned = if lend == config::Buffers::Fixed { size } else { 16 };
-                let needs = probe::rings(config.entries) + u64::from(config.buffers.0) * pinned as u64;
+                // Whole pages are pinned, and a buffer need not begin with one; of a provided buffer only its entry.
+                let pinned =
+                    if lend == config::Buffers::Fixed { size.next_multiple_of(4096) as u64 + 4096 } else { 16 };
+                let needs = probe::rings(config.entries) + u64::from(config.buffers.0) * pinned;
                 return Err(probe::refusal(&e, needs));
             }
         }
