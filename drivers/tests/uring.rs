@@ -3,7 +3,7 @@
 mod common;
 
 use common::apps::{Ctx, Echo, In, tell};
-use common::rings::{all_ended, bulk, crowd, fault, forced, noise, storm, there_and_back, visit};
+use common::rings::{all_ended, bulk, crowd, fault, forced, given_up, noise, storm, there_and_back, visit};
 use common::{Seen, client, descriptors, descriptors_are_back_to, start, start_with};
 use drivers::{Bound, Buffers, Config, CqeFault, CqeOp, Kind};
 use proto_core::{Addr, Input, Op, Reason, Token};
@@ -35,7 +35,7 @@ on_a_ring! {
     a_crowd_shares_four_entries = crowd(Config { entries: 4, ..Config::default() });
     a_broadcast_overflows_small_queues = broadcast();
     relays_both_ways_with_back_pressure = relay();
-    a_kernel_that_gives_up_is_asked_again = given_up();
+    a_kernel_that_gives_up_is_asked_again = given_up(&Config::default());
     forced_errors_end_one_connection_only = forced(&Config::default());
     forced_errors_of_accept_lose_nobody = forced_accept();
     a_forced_error_of_connect_is_told = forced_connect();
@@ -167,20 +167,6 @@ fn relay() {
     assert_eq!(ends.iter().filter(|s| **s != Seen::Closed(Reason::Finished)).count(), 0);
     echo.end();
     descriptors_are_back_to(before);
-}
-
-/// Errors that say no more than "ask again" are not heard of.
-fn given_up() {
-    for per_mille in [10, 200, 700] {
-        let faults = [
-            fault(CqeOp::Recv, libc::ENOBUFS, per_mille),
-            fault(CqeOp::Recv, libc::ECANCELED, per_mille),
-            fault(CqeOp::Poll, libc::ECANCELED, per_mille),
-            fault(CqeOp::Send, libc::EINTR, per_mille),
-        ];
-        bulk(Config { cqe_faults: faults.to_vec(), ..Config::default() });
-        crowd(Config { cqe_faults: faults.to_vec(), buffers: (2, 64), ..Config::default() });
-    }
 }
 
 fn forced_accept() {

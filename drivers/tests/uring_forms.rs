@@ -42,6 +42,10 @@ macro_rules! form {
                 on_a_ring(|| rings::forced(&config()));
             }
             #[test]
+            fn a_kernel_that_gives_up_is_asked_again() {
+                on_a_ring(|| rings::given_up(&config()));
+            }
+            #[test]
             fn storms_under_faults_leave_nothing_behind() {
                 on_a_ring(|| rings::storm(&config()));
             }

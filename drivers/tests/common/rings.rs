@@ -78,6 +78,20 @@ pub fn fault(op: CqeOp, errno: i32, per_mille: u16) -> CqeFault {
     CqeFault { op, errno, per_mille, seed: u64::from(per_mille) << 32 | errno as u64 }
 }
 
+/// Errors that say no more than "ask again" are not heard of.
+pub fn given_up(base: &Config) {
+    for per_mille in [10, 200, 700] {
+        let faults = [
+            fault(CqeOp::Recv, libc::ENOBUFS, per_mille),
+            fault(CqeOp::Recv, libc::ECANCELED, per_mille),
+            fault(CqeOp::Poll, libc::ECANCELED, per_mille),
+            fault(CqeOp::Send, libc::EINTR, per_mille),
+        ];
+        bulk(Config { cqe_faults: faults.to_vec(), ..base.clone() });
+        crowd(Config { cqe_faults: faults.to_vec(), buffers: (2, 64), ..base.clone() });
+    }
+}
+
 /// Talks until it is served or cut off; true if it was served. Whatever came back is right.
 pub fn visit(at: SocketAddr, data: &[u8]) -> bool {
     let c = client(at);
