@@ -63,7 +63,7 @@ fn record(kind: Kind, config: Config, app: fn() -> Echo) {
 #[test]
 fn a_recording_of_a_ring_replays() {
     if let Err(why) = drivers::available(Kind::IoUring) {
-        return println!("skipped: {why}");
+        return eprintln!("skipped: {why}");
     }
     let file = File::new("ring");
     let fault = CqeFault { op: CqeOp::Recv, errno: libc::ENOBUFS, per_mille: 200, seed: 7 };

@@ -32,13 +32,14 @@ impl<A: App + 'static> Driver<A> {
                 match self.conns.live(t).map(|io| io.kind) {
                     Some(Kind::Stream) => self.attend(t),
                     Some(_) => self.die(t, Reason::Finished),
-                    None => {} // a standard stream ends with the program
+                    None => self.forget(t, Reason::Finished),
                 }
                 Ok(())
             }
             NetOp::Abort(t) => {
-                if let Some(io) = self.conns.live(t) {
-                    sock::reset_on_close(&io.fd);
+                match self.conns.live(t) {
+                    Some(io) => sock::reset_on_close(&io.fd),
+                    None => self.forget(t, Reason::Aborted),
                 }
                 self.die(t, Reason::Aborted);
                 Ok(())
@@ -117,6 +118,12 @@ impl<A: App + 'static> Driver<A> {
         self.ops();
     }
 
+    /// Ends a token that has never had a socket; a standard stream ends with the program.
+    fn forget(&mut self, t: Token, why: Reason) {
+        if self.is_new(t) && !self.host.pump_stdio(t) {
+            self.news.push_back(News::Closed(t, why));
+        }
+    }
     /// Ends a socket. The app is told by [`Driver::ops`], at once; of a listener or a datagram socket when its address
     /// is free again, which is when the kernel has let go of it.
     #[cold]
@@ -184,6 +191,12 @@ impl<A: App + 'static> Driver<A> {
         }
     }
     pub(super) fn say_closed(&mut self, t: Token, why: Reason) {
+        if self.conns.live(t).is_some() {
+            return self.die(t, why); // it was ended before it had a socket
+        }
+        if !self.host.table.is_live(t) || self.conns.any(t).is_some_and(|io| io.told) {
+            return; // one that had no socket was ended twice
+        }
         self.host.say_closed(t, why);
         match self.conns.any(t) {
             Some(io) => io.told = true,

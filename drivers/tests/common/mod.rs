@@ -100,7 +100,7 @@ pub fn begin(kind: Kind, config: Config) -> Option<MutexGuard<'static, ()>> {
     match drivers::available(kind) {
         Ok(()) => Some(alone),
         Err(why) => {
-            println!("skipped: {why}");
+            eprintln!("skipped: {why}");
             None
         }
     }
