@@ -36,6 +36,8 @@ pub fn size(s: &str) -> Result<usize, String> {
         "MiB" | "M" => 1 << 20,
         "GB" => 1_000_000_000,
         "GiB" | "G" => 1 << 30,
+        "TB" => 1_000_000_000_000,
+        "TiB" | "T" => 1 << 40,
         _ => 0,
     };
     let n = n.parse::<usize>().ok().filter(|_| scale > 0).and_then(|n| n.checked_mul(scale));
