@@ -3,8 +3,8 @@ use super::units::{self, Cidr, Target};
 use crate::log::Format;
 use clap::Args;
 use core::time::Duration;
-use drivers::Kind;
 use drivers::sim::Plan;
+use drivers::{Buffers, Kind};
 use std::path::PathBuf;
 
 const LISTEN_HELP: &str =
@@ -31,12 +31,24 @@ pub struct DriverArgs {
     /// Submission queue entries of io_uring, a power of two
     #[arg(long, value_name = "N", default_value = "256", value_parser = entries, help_heading = "Driver")]
     pub entries: u32,
-    /// Provided buffers of io_uring, a power of two
+    /// Buffers that io_uring receives into, a power of two
     #[arg(long, value_name = "N", default_value = "128", value_parser = buffer_count, help_heading = "Driver")]
     pub buffer_count: u16,
-    /// Size of one provided buffer of io_uring
+    /// Size of one of them
     #[arg(long, value_name = "SIZE", default_value = "2KiB", value_parser = buffer_size, help_heading = "Driver")]
     pub buffer_size: usize,
+    /// Whose they are: provided, fixed (registered) or plain; by default provided, if the kernel has that
+    #[arg(long, value_name = "KIND", help_heading = "Driver")]
+    pub buffers: Option<Buffers>,
+    /// io_uring: a send and the next receive of a connection are one linked chain
+    #[arg(long, help_heading = "Driver")]
+    pub link: bool,
+    /// io_uring: put every connection on the kernel's list of files
+    #[arg(long, help_heading = "Driver")]
+    pub direct_files: bool,
+    /// io_uring: do without what a kernel of this VERSION does not have
+    #[arg(long, value_name = "VERSION", value_parser = version, hide = true, help_heading = "Driver")]
+    pub as_kernel: Option<(u16, u16)>,
 }
 
 /// Flags of every server.
@@ -149,6 +161,11 @@ pub struct ClientArgs {
 fn entries(s: &str) -> Result<u32, String> {
     let n = s.parse::<u32>().ok().filter(|n| n.is_power_of_two() && (4..=32_768).contains(n));
     n.ok_or_else(|| "ring size must be a power of two from 4 to 32768".into())
+}
+
+fn version(s: &str) -> Result<(u16, u16), String> {
+    let parts = s.split_once('.').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+    parts.ok_or_else(|| format!("'{s}' is not a kernel version such as 5.15"))
 }
 
 fn buffer_count(s: &str) -> Result<u16, String> {

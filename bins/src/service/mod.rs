@@ -110,6 +110,9 @@ impl Service {
             control.for_each(|l| cx.close(l.token, Duration::ZERO));
         } else {
             self.print(cx, format_args!("{banner}"));
+            for (_, note) in start.facts.iter().filter(|(name, _)| name == "note") {
+                self.warn(cx, format_args!("{}: {note}", start.driver));
+            }
         }
     }
     /// One line of data on standard output, always.

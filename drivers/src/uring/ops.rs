@@ -1,12 +1,12 @@
 //! What apps ask for, how connections begin and end, and datagrams.
-use super::conns::{Io, Kind, Listed, Watch};
+use super::conns::{Chain, Io, Kind, Listed, Watch};
 use super::ring::{Code, Done};
 use super::{Driver, News};
 use crate::host::NetOp;
 use crate::sock;
 use proto_core::{Addr, Answer, App, ConnectOpts, Input, Reason, Token};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, recvfrom, send, sendto};
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recvfrom, send, sendto, shutdown};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -32,13 +32,14 @@ impl<A: App + 'static> Driver<A> {
                 match self.conns.live(t).map(|io| io.kind) {
                     Some(Kind::Stream) => self.attend(t),
                     Some(_) => self.die(t, Reason::Finished),
-                    None => {} // a standard stream ends with the program
+                    None => self.forget(t, Reason::Finished),
                 }
                 Ok(())
             }
             NetOp::Abort(t) => {
-                if let Some(io) = self.conns.live(t) {
-                    sock::reset_on_close(&io.fd);
+                match self.conns.live(t) {
+                    Some(io) => sock::reset_on_close(&io.fd),
+                    None => self.forget(t, Reason::Aborted),
                 }
                 self.die(t, Reason::Aborted);
                 Ok(())
@@ -56,6 +57,9 @@ impl<A: App + 'static> Driver<A> {
         }
     }
     fn bound(&mut self, t: Token, fd: OwnedFd, kind: Kind) {
+        if !self.is_new(t) {
+            return;
+        }
         let local = sock::local(&fd);
         self.conns.insert(Io::new(t, fd, kind));
         match kind {
@@ -64,8 +68,16 @@ impl<A: App + 'static> Driver<A> {
         }
         self.news.push_back(News::Bound(t, local));
     }
+    /// A token that lives and has no socket: else the app has named one twice, or one
+    /// that is over, and what is in flight for it must stay where it is.
+    fn is_new(&self, t: Token) -> bool {
+        self.host.table.is_live(t) && self.conns.is_free(t)
+    }
     #[allow(unsafe_code)]
     fn connect(&mut self, t: Token, to: &Addr, o: &ConnectOpts) -> rustix::io::Result<()> {
+        if !self.is_new(t) {
+            return Ok(());
+        }
         let fd = sock::prepare(to, o.bind.as_ref(), o.linger0, false)?;
         let to = sock::with_addr(to, |a| Ok(Box::new(a.clone())))?;
         let (at, len) = (to.as_ptr().cast(), to.addr_len());
@@ -76,6 +88,15 @@ impl<A: App + 'static> Driver<A> {
         io.cold().to = Some(to);
         self.conns.insert(io);
         Ok(())
+    }
+    /// A connection begins: at once, or when it is on the kernel's list of files if all must be.
+    pub(super) fn begin(&mut self, t: Token) {
+        if self.ring.form.direct
+            && let Some(io) = self.conns.live(t)
+        {
+            io.listed = if self.ring.enlist(t, Some(&io.fd)) { Listed::First } else { Listed::Never };
+        }
+        self.arm(t);
     }
     pub(super) fn connected(&mut self, d: Done) {
         let Some(io) = self.conns.of(d.token()) else { return };
@@ -90,13 +111,19 @@ impl<A: App + 'static> Driver<A> {
                 io.kind = Kind::Stream;
                 self.tell(Input::Connected { conn: t, peer });
                 self.pump(t);
-                self.arm(t);
+                self.begin(t);
             }
             Err(e) => self.die(t, sock::reason(e)),
         }
         self.ops();
     }
 
+    /// Ends a token that has never had a socket; a standard stream ends with the program.
+    fn forget(&mut self, t: Token, why: Reason) {
+        if self.is_new(t) && !self.host.pump_stdio(t) {
+            self.news.push_back(News::Closed(t, why));
+        }
+    }
     /// Ends a socket. The app is told by [`Driver::ops`], at once; of a listener or a datagram socket when its address
     /// is free again, which is when the kernel has let go of it.
     #[cold]
@@ -106,15 +133,20 @@ impl<A: App + 'static> Driver<A> {
         let code = match io.watch {
             Watch::Nothing => None,
             Watch::Recv => Some(Code::Recv),
+            Watch::Once => Some(Code::Once),
             Watch::Poll => Some(Code::Poll),
             Watch::Accept => Some(Code::Accept),
             Watch::Connect => Some(Code::Connect),
         };
-        if let Some(code) = code.filter(|_| !io.cancelled) {
-            self.ring.cancel(code, t);
+        if io.chain != Chain::No {
+            // Its receive may be neither with the socket nor cancelled when the kernel looks for it: let it end at once.
+            let _ = shutdown(&io.fd, Shutdown::Read);
         }
         if io.sending {
             self.ring.cancel(Code::Send, t);
+        }
+        if let Some(code) = code.filter(|_| !io.cancelled) {
+            self.ring.cancel(code, t);
         }
         if io.listed == Listed::Yes {
             io.listed = Listed::Leaving;
@@ -133,14 +165,17 @@ impl<A: App + 'static> Driver<A> {
         let Some(io) = self.conns.of(d.token()) else { return };
         let t = io.token;
         io.listed = match (io.listed, d.outcome()) {
-            (Listed::Soon, Ok(1)) if io.closing => {
+            (Listed::Soon | Listed::First, Ok(1)) if io.closing => {
                 self.ring.enlist(t, None);
                 Listed::Leaving
             }
-            (Listed::Soon, Ok(1)) => Listed::Yes,
+            (Listed::Soon | Listed::First, Ok(1)) => Listed::Yes,
             _ => Listed::Never,
         };
-        self.release(t);
+        if io.closing {
+            return self.release(t);
+        }
+        self.arm(t);
     }
     /// Closes the descriptor of a socket that is over, if the kernel has let go of it.
     pub(super) fn release(&mut self, t: Token) {
@@ -156,6 +191,12 @@ impl<A: App + 'static> Driver<A> {
         }
     }
     pub(super) fn say_closed(&mut self, t: Token, why: Reason) {
+        if self.conns.live(t).is_some() {
+            return self.die(t, why); // it was ended before it had a socket
+        }
+        if !self.host.table.is_live(t) || self.conns.any(t).is_some_and(|io| io.told) {
+            return; // one that had no socket was ended twice
+        }
         self.host.say_closed(t, why);
         match self.conns.any(t) {
             Some(io) => io.told = true,
@@ -164,9 +205,11 @@ impl<A: App + 'static> Driver<A> {
     }
 
     fn watch_datagrams(&mut self, t: Token) {
-        if let Some(io) = self.conns.live(t).filter(|io| io.watch == Watch::Nothing) {
+        // A poll that ends with the first news would end at once while there is input.
+        let multishot = self.ring.form.multishot;
+        if let Some(io) = self.conns.live(t).filter(|io| io.watch == Watch::Nothing && (multishot || !io.readable)) {
             io.watch = Watch::Poll;
-            self.ring.poll(&io.fd, t);
+            self.ring.poll(io.target(), t, false);
         }
     }
     /// A poll of a datagram socket has completed.
@@ -187,7 +230,9 @@ impl<A: App + 'static> Driver<A> {
     pub(super) fn datagrams(&mut self, t: Token) {
         for _ in 0..BATCH {
             let wanted = self.host.table.is_wanted(t);
-            let Some(io) = self.conns.live(t).filter(|io| wanted && io.readable) else { return };
+            let Some(io) = self.conns.live(t).filter(|io| wanted && io.readable) else {
+                return self.watch_datagrams(t);
+            };
             self.host.counters.syscalls += 1;
             let mut buf = std::mem::take(&mut self.scratch);
             match recvfrom(&io.fd, &mut buf[..], RecvFlags::DONTWAIT) {

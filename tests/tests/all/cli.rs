@@ -43,6 +43,45 @@ fn flags() {
     }
 }
 
+/// What an io_uring does without is said in a line, and what it uses with `-v`.
+#[test]
+fn forms_of_a_ring() {
+    let server = "io_uring_echo_server";
+    let text = "--link needs --buffers provided: a receive that waits must not hold a buffer";
+    refuses(server, &["0", "--link", "--buffers", "plain"], 2, text);
+    let text = "--buffers: no buffers 'own'; there are provided, fixed, plain";
+    refuses(server, &["0", "--buffers", "own"], 2, text);
+    if drivers::available(drivers::Kind::IoUring).is_err() {
+        return; // other tests say so
+    }
+    let old = ["0", "--as-kernel", "5.11", "-q"];
+    for (flags, text) in [
+        (&["--buffers", "provided"][..], "this kernel (5.11) has no provided buffers (5.19)"),
+        (&["--link"], "this kernel (5.11) has no provided buffers (5.19)"),
+        (&["--direct-files"], "this kernel (5.11) has no multishot receive (6.0), which --direct-files needs"),
+    ] {
+        refuses(server, &[&old[..], flags].concat(), 9, text);
+    }
+    for (flags, mode, note) in [
+        (&[][..], "multishot, provided buffers 128 x 2 KiB", ""),
+        (&["--buffer-count", "1024", "--buffer-size", "4KiB"], "multishot, provided buffers 1,024 x 4 KiB", ""),
+        (&["--link", "--direct-files"], "single-shot, linked, provided buffers 128 x 2 KiB, direct files", ""),
+        (&["--buffers", "fixed"], "single-shot, fixed buffers 128 x 2 KiB", ""),
+        (
+            &["--as-kernel", "5.15"],
+            "single-shot, plain buffers 128 x 2 KiB",
+            "io_uring: this kernel (5.15) has no multishot receive (6.0): single-shot, plain buffers\n",
+        ),
+    ] {
+        let mut tool = Tool::start(server, &[&["0", "-v", "--listen", "127.0.0.1"], flags].concat());
+        let line = std::iter::repeat_with(|| tool.line()).find(|l| l.starts_with("mode: ")).expect("a mode");
+        assert!(line.starts_with(&format!("mode: {mode}")), "{line}");
+        let ended = tool.stop();
+        assert_eq!((ended.code, ended.stderr.contains(note)), (Some(0), true), "{flags:?}: {}", ended.stderr);
+        assert!(!note.is_empty() || !ended.stderr.contains("this kernel"), "{}", ended.stderr);
+    }
+}
+
 #[test]
 fn a_busy_port_names_who_has_it() {
     let taken = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
