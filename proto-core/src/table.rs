@@ -22,6 +22,8 @@ struct Slot {
     full: bool,
     wanted: bool,
     claimed: bool,
+    /// The app has its token, and no socket was asked for yet.
+    bare: bool,
     tx: Tx,
     stat: Stat,
 }
@@ -50,14 +52,26 @@ impl Table {
         let generation = self.slots.get(index as usize).map_or(0, |s| s.generation);
         let tx = Tx::with_limit(self.limit);
         let stat = Stat::default();
-        let slot =
-            Slot { generation, part, live: true, dirty: false, full: false, wanted: true, claimed: false, tx, stat };
+        let (dirty, full, wanted, claimed, bare) = (false, false, true, false, false);
+        let slot = Slot { generation, part, live: true, dirty, full, wanted, claimed, bare, tx, stat };
         match self.slots.get_mut(index as usize) {
             Some(s) => *s = slot,
             None => self.slots.push(slot),
         }
         self.live += 1;
         Token::new(index, part, generation)
+    }
+    /// A new token of `part` that has no socket yet.
+    pub fn open_bare(&mut self, part: u8) -> Token {
+        let t = self.open(part);
+        if let Some(s) = self.slot_mut(t) {
+            s.bare = true;
+        }
+        t
+    }
+    /// A bare token gets its socket, or its end: true once, and only for such a token.
+    pub fn engage(&mut self, t: Token) -> bool {
+        self.slot_mut(t).is_some_and(|s| core::mem::take(&mut s.bare))
     }
     /// Retires a token, only when no byte of its output is with the kernel any more.
     pub fn close(&mut self, t: Token) {

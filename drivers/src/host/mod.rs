@@ -303,7 +303,9 @@ impl<A: App + 'static> Host<A> {
     pub fn next_op(&mut self) -> Option<NetOp> {
         loop {
             let op = self.take_op()?;
-            if let Some(op) = self.real(op) {
+            if let Some((t, why)) = self.ends_bare(&op) {
+                self.local.push_back(Mail::Ended(t, why));
+            } else if let Some(op) = self.real(op) {
                 return Some(op);
             }
         }
@@ -317,8 +319,29 @@ impl<A: App + 'static> Host<A> {
         }
         Some(op)
     }
+    /// The op ends a token that has no socket: its `Closed` is all there is to do.
+    pub fn ends_bare(&mut self, op: &Op<A::Job, A::Msg>) -> Option<(Token, Reason)> {
+        let (t, why) = match *op {
+            Op::Close { conn, .. } => (conn, Reason::Finished),
+            Op::Abort(t) => (t, Reason::Aborted),
+            _ => return None,
+        };
+        self.table.engage(t).then_some((t, why))
+    }
+    /// The op wants a socket for a token that is gone, or has one.
+    pub fn is_misplaced(&mut self, op: &Op<A::Job, A::Msg>) -> bool {
+        match *op {
+            Op::Connect { conn: t, .. } | Op::Listen { listener: t, .. } | Op::Udp { socket: t, .. } => {
+                !self.table.engage(t)
+            }
+            _ => false,
+        }
+    }
     #[cold]
     fn real(&mut self, op: Op<A::Job, A::Msg>) -> Option<NetOp> {
+        if self.is_misplaced(&op) {
+            return None;
+        }
         match op {
             Op::Connect { conn, to, opts } => return Some(NetOp::Connect(conn, to, opts)),
             Op::Listen { listener, at } => return Some(NetOp::Listen(listener, at)),

@@ -230,6 +230,12 @@ impl<A: App + 'static> Node<A> {
     }
 
     fn op(&mut self, op: Op<A::Job, A::Msg>, w: &mut World) {
+        if let Some((t, why)) = self.host.ends_bare(&op) {
+            return self.news.push_back(News::Closed(t, why));
+        }
+        if self.host.is_misplaced(&op) {
+            return;
+        }
         match op {
             Op::Connect { conn, to, opts } => match w.connect(self.id, conn, &to, opts.bind.as_ref()) {
                 Ok(end) => {

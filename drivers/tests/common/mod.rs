@@ -224,6 +224,7 @@ macro_rules! scenarios {
             a_refused_connect_is_told
             connects_and_talks
             ends_while_connecting
+            tokens_without_a_socket_end_once
             listens_at_run_time_and_again
             sends_ranges_of_files
             a_file_shorter_than_promised_ends_the_connection
