@@ -80,8 +80,9 @@ pub struct Host<A: App> {
     pub now: Instant,
     /// What the driver counts; apps see it through [`Cx::counters`].
     pub counters: Counters,
-    /// Tokens that have room again and were not told yet.
-    pub writable: Vec<Token>,
+    /// Tokens that have room again and were not told yet. A driver tells those it finds, and leaves what comes of that
+    /// for its next turn: an app that puts more each time must not keep it from the others.
+    pub writable: VecDeque<Token>,
     pub(crate) clock: Clock,
     ops: VecDeque<Op<A::Job, A::Msg>>,
     env: Env,
@@ -166,7 +167,7 @@ impl<A: App + 'static> Host<A> {
             app,
             now: start.now,
             counters: Counters::default(),
-            writable: Vec::new(),
+            writable: VecDeque::new(),
             clock,
             ops: VecDeque::new(),
             env: Env::new(start.seed, start.wall, start.now),
@@ -402,7 +403,7 @@ impl<A: App + 'static> Host<A> {
         self.record_sent(t, n);
         self.counters.bytes_out += n as u64;
         if self.table.consume(t, n, self.now) {
-            self.writable.push(t);
+            self.writable.push_back(t);
         }
         self.sent_some(t);
     }
@@ -412,7 +413,7 @@ impl<A: App + 'static> Host<A> {
         self.record_sent(t, n);
         self.counters.bytes_out += n as u64;
         if self.table.confirm(t, n, self.now) {
-            self.writable.push(t);
+            self.writable.push_back(t);
         }
         self.sent_some(t);
     }

@@ -185,7 +185,7 @@ impl<A: App + 'static> Node<A> {
             self.ops(w);
             if let Some(t) = self.host.table.next_dirty() {
                 self.attend(t, w);
-            } else if let Some(t) = self.host.writable.pop() {
+            } else if let Some(t) = self.host.writable.pop_front() {
                 if self.host.table.is_live(t) {
                     self.tell(Input::Writable(t), w);
                 }

@@ -216,6 +216,7 @@ macro_rules! scenarios {
             serves_one_client_at_a_time
             a_stuck_reader_does_not_delay_a_broadcast
             a_flooder_does_not_starve_others
+            an_endless_source_does_not_starve_others
             close_lingers_and_then_cuts
         );
         $crate::scenarios!($kind, $config, world:
