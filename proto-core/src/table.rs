@@ -1,5 +1,5 @@
 //! Every token's output and switches: what apps write to and drivers send from.
-use crate::{Instant, Pool, Token, Tx};
+use crate::{Flight, Instant, Pool, Token, Tx};
 use alloc::{collections::VecDeque, vec::Vec};
 
 /// What has passed over a connection.
@@ -73,7 +73,7 @@ impl Table {
     pub fn engage(&mut self, t: Token) -> bool {
         self.slot_mut(t).is_some_and(|s| core::mem::take(&mut s.bare))
     }
-    /// Retires a token, only when no byte of its output is with the kernel any more.
+    /// Retires a token.
     pub fn close(&mut self, t: Token) {
         let Some(s) = self.slot_mut(t) else { return };
         s.live = false;
@@ -156,7 +156,7 @@ impl Table {
     pub fn tx(&self, t: Token) -> Option<&Tx> {
         self.slot(t).map(|s| &s.tx)
     }
-    /// The output, for the driver, to launch, supply or clear.
+    /// The output, for the driver, to launch or supply.
     #[inline]
     pub fn tx_mut(&mut self, t: Token) -> Option<&mut Tx> {
         self.slot_mut(t).map(|s| &mut s.tx)
@@ -196,10 +196,10 @@ impl Table {
     pub fn consume(&mut self, t: Token, n: usize, now: Instant) -> bool {
         self.sent(t, n, now, Tx::consume)
     }
-    /// The kernel took `n` bytes of [`Tx::flight`]; true when the app is to be told that there is room again.
+    /// A flight is over, of which the kernel took `n` bytes; true when the app is to be told that there is room again.
     #[inline]
-    pub fn confirm(&mut self, t: Token, n: usize, now: Instant) -> bool {
-        self.sent(t, n, now, Tx::confirm)
+    pub fn land(&mut self, t: Token, n: usize, flight: &mut Flight, now: Instant) -> bool {
+        self.sent(t, n, now, |tx, n, pool| tx.land(n, flight, pool))
     }
     #[inline]
     fn sent(&mut self, t: Token, n: usize, now: Instant, f: impl FnOnce(&mut Tx, usize, Option<&mut Pool>)) -> bool {

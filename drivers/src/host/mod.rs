@@ -18,8 +18,8 @@ use crate::record::Recorder;
 use crate::workers::Workers;
 use crate::{signals, stdio, terminal};
 use proto_core::{
-    Addr, Answer, App, Ask, Bytes, ConnectOpts, Counters, Cx, Env, Input, Instant, Listener, Lost, Op, OpId, Reason,
-    Shard, Start, Table, Token, Trouble, Tty, Wall,
+    Addr, Answer, App, Ask, Bytes, ConnectOpts, Counters, Cx, Env, Flight, Input, Instant, Listener, Lost, Op, OpId,
+    Reason, Shard, Start, Table, Token, Trouble, Tty, Wall,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
@@ -407,12 +407,14 @@ impl<A: App + 'static> Host<A> {
         }
         self.sent_some(t);
     }
-    /// The kernel took `n` bytes of a token's `flight`.
+    /// A token's flight is over, of which the kernel took `n` bytes.
     #[inline]
-    pub fn confirmed(&mut self, t: Token, n: usize) {
-        self.record_sent(t, n);
+    pub fn landed(&mut self, t: Token, n: usize, flight: &mut Flight) {
+        if let Some(r) = &mut self.recorder {
+            r.sent_bytes(t, flight.chunks(), n);
+        }
         self.counters.bytes_out += n as u64;
-        if self.table.confirm(t, n, self.now) {
+        if self.table.land(t, n, flight, self.now) {
             self.writable.push_back(t);
         }
         self.sent_some(t);

@@ -32,7 +32,7 @@ use crate::listen::{self, Bound};
 use crate::{Config, Error};
 use conns::{Conns, Io, Kind};
 use forms::Chains;
-use proto_core::{Addr, App, Input, Reason, Token, Trouble};
+use proto_core::{Addr, App, Flight, Input, Reason, Token, Trouble};
 use ring::{Code, Done, Ring};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -86,6 +86,8 @@ struct Driver<A: App> {
     conns: Conns,
     done: Vec<Done>,
     again: Vec<Token>,
+    /// Empty flights, to be used again.
+    spare: Vec<Box<Flight>>,
     /// Connections that found no buffer, in the order in which they try again.
     starved: VecDeque<Token>,
     chains: Chains,
@@ -107,6 +109,7 @@ impl<A: App + 'static> Driver<A> {
             conns: Conns::default(),
             done: Vec::new(),
             again: Vec::new(),
+            spare: Vec::new(),
             starved: VecDeque::new(),
             chains: Chains::default(),
             news: VecDeque::new(),
@@ -321,8 +324,8 @@ impl<A: App + 'static> Driver<A> {
         for d in done {
             drop(d.descriptor());
             let io = self.conns.of(d.token()).filter(|_| d.code() == Code::Send);
-            if let Some(t) = io.filter(|io| !io.closing).map(|io| io.token) {
-                self.host.confirmed(t, usize::try_from(d.res).unwrap_or_default());
+            if let Some((t, Some(mut flight))) = io.map(|io| (io.token, io.flight.take())) {
+                self.host.landed(t, usize::try_from(d.res).unwrap_or_default(), &mut flight);
             }
         }
         for t in self.conns.streams() {

@@ -127,7 +127,7 @@ impl<A: App + 'static> Driver<A> {
             // Its receive may be neither with the socket nor cancelled when the kernel looks for it: let it end at once.
             let _ = shutdown(&io.fd, Shutdown::Read);
         }
-        if io.sending {
+        if io.flight.is_some() {
             self.ring.cancel(Code::Send, t);
         }
         if let Some(code) = code.filter(|_| !io.cancelled) {
