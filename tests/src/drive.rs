@@ -39,6 +39,10 @@ pub trait Subject {
     fn new(settings: &[(String, String)]) -> Result<Self::Machine, String>;
     /// What an event says; the place to do what an app would do with it.
     fn said(event: <Self::Machine as Machine>::Event<'_>, tx: &mut Tx) -> Said;
+    /// It may pause though there is room: it waits for a command.
+    fn waits(_machine: &Self::Machine) -> bool {
+        false
+    }
     /// Runs a command of a transcript.
     fn command(_machine: &mut Self::Machine, _tx: &mut Tx, text: &str) -> Result<(), String> {
         Err(format!("no such command: {text}"))
@@ -226,6 +230,7 @@ impl<S: Subject> Run<S> {
             }
             Ok(Step::NeedMore) if self.eof => return Err("it needs more after the end of input".into()),
             Ok(Step::NeedMore) => Answer::More,
+            Ok(Step::Paused) if S::waits(&self.machine) => Answer::More,
             Ok(Step::Paused) if self.tx.room() > 0 => return Err("it paused though there is room".into()),
             Ok(Step::Paused) => Answer::Room,
             Ok(Step::Closed) => Answer::Over("closed".into()),

@@ -1,6 +1,8 @@
 //! The test bed: helpers that tests of every protocol and tool reuse.
 
+pub mod corpus;
 pub mod drive;
+pub mod http1;
 pub mod laws;
 pub mod process;
 pub mod scenario;

@@ -136,6 +136,7 @@ pub struct Server {
     times: Times,
     page: Page,
     say_keep_alive: bool,
+    tunnels: bool,
     rules: Rules,
     reading: Reading,
     answer: Answer,
@@ -164,6 +165,7 @@ impl Server {
             times: config.times,
             page: config.page,
             say_keep_alive: config.say_keep_alive,
+            tunnels: config.tunnels,
             rules: Rules::new(config.limits, config.lenient),
             reading: Reading::Head(HeadReader::default()),
             answer: Answer::None,
@@ -278,6 +280,9 @@ impl Server {
             upgrade: head.upgrade,
             continues: head.expects_continue,
         };
+        if head.method == Method::Connect && !self.tunnels {
+            return Err(Refusal::new(501, "RFC 9110 9.3.6", "a request for a tunnel", len));
+        }
         if let Framing::Length(n) = head.framing
             && n > self.rules.limits.body
         {

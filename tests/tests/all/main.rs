@@ -3,6 +3,7 @@ mod cli;
 mod clients;
 mod corpus;
 mod faults;
+mod http1;
 mod machines;
 mod scenarios;
 mod simulated;
