@@ -125,9 +125,10 @@ const CIRCLES: u32 = 64;
 impl<S: Subject> Run<S> {
     /// Starts a machine.
     pub fn new(settings: &[(String, String)], plan: Plan) -> Result<Self, String> {
-        let machine = S::new(settings)?;
-        let tx = Tx::with_limit(plan.limit);
+        let mut machine = S::new(settings)?;
+        let mut tx = Tx::with_limit(plan.limit);
         let (now, log) = (Instant::from_nanos(1), Log::default());
+        machine.fill(now, &mut tx); // as a connection does when it begins
         Ok(Run { machine, tx, tail: Vec::new(), eof: false, over: false, now, plan, log, polls: 0 })
     }
     /// It has closed or failed.
@@ -173,9 +174,20 @@ impl<S: Subject> Run<S> {
         S::command(&mut self.machine, &mut self.tx, text)?;
         self.poll()
     }
-    /// What it did since the last call; takes all output.
+    /// What it did since the last call; takes all output, also what finds room only then.
     pub fn log(&mut self) -> Log {
-        drain(&mut self.tx, usize::MAX, false, &mut self.log);
+        loop {
+            drain(&mut self.tx, usize::MAX, false, &mut self.log);
+            if self.over {
+                break;
+            }
+            if let Err(why) = self.poll() {
+                self.end(Some(why));
+            }
+            if self.tx.is_empty() {
+                break;
+            }
+        }
         std::mem::take(&mut self.log)
     }
 

@@ -1,8 +1,9 @@
 //! HTTP/1: tables of requests, answers and chunked bodies, in every cut.
 use std::path::{Path, PathBuf};
 use tests::corpus::{Row, check, load, sections};
-use tests::drive::{Log, Said};
+use tests::drive::{Log, Said, Subject};
 use tests::http1::{ClientSubject, ServerSubject};
+use tests::transcript::Transcript;
 
 fn table(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("corpora/http1").join(name)
@@ -102,4 +103,22 @@ fn chunks() {
         })
     };
     passes(&check::<ServerSubject>(&path, &settings(&[("answer", "late")]), CHUNKED, verdict));
+}
+
+fn transcripts<S: Subject>(machine: &str, at_least: usize) {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("transcripts").join(machine);
+    let all = Transcript::load(&dir).unwrap_or_else(|e| panic!("{e}"));
+    assert!(all.len() >= at_least, "{} transcripts of {machine}", all.len());
+    let wrong: Vec<String> = all.iter().filter_map(|t| t.check::<S>().err()).collect();
+    passes(&wrong);
+}
+
+#[test]
+fn server_transcripts() {
+    transcripts::<ServerSubject>("http1_server", 50);
+}
+
+#[test]
+fn client_transcripts() {
+    transcripts::<ClientSubject>("http1_client", 25);
 }
