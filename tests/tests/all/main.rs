@@ -4,6 +4,7 @@ mod clients;
 mod corpus;
 mod faults;
 mod http1;
+mod http1_bounds;
 mod machines;
 mod scenarios;
 mod simulated;
