@@ -1,5 +1,6 @@
 //! The test bed: helpers that tests of every protocol and tool reuse.
 
+pub mod alloc;
 pub mod corpus;
 pub mod drive;
 pub mod http1;

@@ -1,8 +1,9 @@
 //! HTTP/1: every byte at every place of the grammar, every limit with its negative control, the laws of machines, and
 //! both machines talking to each other.
-use proto_core::http1::{Client, Config, Length, Server, client, server};
+use proto_core::http1::{Client, Config, FieldBlock, Length, Server, client, server};
 use proto_core::{Instant, Machine, Rx, Step, Tx};
 use std::time::Duration;
+use tests::alloc::allocations;
 use tests::drive::{Plan, Rng, Said, Subject, over};
 use tests::http1::{ClientSubject, ServerSubject};
 use tests::laws::{ends_are_told, looks_once, prefixes_wait, stops_when_full};
@@ -89,7 +90,7 @@ fn h1_06_to_h1_08_every_byte_in_chunks() {
     sweep::<ServerSubject>(&s, &[CHUNKED, b"1"].concat(), b"a\r\n", |b| hex(b) || b == b';');
     sweep::<ServerSubject>(&s, &[CHUNKED, b"1;a"].concat(), b"b\r\n", |b| is_tchar(b) || matches!(b, b'=' | b';'));
     let text = |b: u8| matches!(b, b'\t' | b' '..=b'~' | 0x80..) && b != b'"';
-    sweep::<ServerSubject>(&s, &[CHUNKED, b"1;a=\"b"].concat(), b"c\"\r\n", |b| text(b));
+    sweep::<ServerSubject>(&s, &[CHUNKED, b"1;a=\"b"].concat(), b"c\"\r\n", text);
     sweep::<ServerSubject>(&s, &[CHUNKED, b"1;a=\"b\\"].concat(), b"c\"\r\n", |b| text(b) || b == b'"');
     sweep::<ServerSubject>(&s, &[CHUNKED, b"1"].concat(), b"\nx", |b| b == b'\r');
     // Whatever follows the content: 65,536 pairs, of which one is right.
@@ -362,4 +363,41 @@ impl Pair {
         let used = total - rx.len();
         self.inbox[1] = inbox.split_off(used);
     }
+}
+
+/// A request with few fields and a canned answer allocate nothing; nor does their client.
+#[test]
+fn small_messages_allocate_nothing() {
+    let head = b"GET /index.html HTTP/1.1\r\nHost: a\r\nUser-Agent: x\r\nAccept: */*\r\n\r\n";
+    let date = FieldBlock::new(&[("Date", b"Mon, 01 Jan 2024 00:00:00 GMT")]).expect("a field");
+    let mut config = Config::SERVER;
+    config.limits.requests = u32::MAX;
+    let (mut server, mut client) = (Server::new(config), Client::new(Config::CLIENT));
+    let (mut up, mut down, mut inbox) = (Tx::default(), Tx::default(), head.to_vec());
+    let mut round = |inbox: &mut Vec<u8>| {
+        let request = client::Request::new("GET", "/", &[("Host", b"a"), ("Accept", b"*/*")]);
+        client.request(&mut up, &request, Length::None).expect("it is idle");
+        up.consume(up.len(), None);
+        let now = Instant::default();
+        let Ok(Step::Event(server::Event::Request(r))) = server.poll(now, &mut Rx::new(inbox, false), &mut down) else {
+            panic!("a request");
+        };
+        assert_eq!((r.target(), r.field("accept")), ("/index.html", Some(&b"*/*"[..])));
+        let answer = server::Response::new(200).typed("text/plain").block(&date);
+        server.respond_whole(&mut down, &answer, &[b'x'; 100]).expect("a request waits");
+        let mut text = [0; 400];
+        let n = down.front().len();
+        text[..n].copy_from_slice(down.front());
+        down.consume(n, None);
+        let mut rx = Rx::new(&mut text[..n], false);
+        let mut events = 0;
+        while let Ok(Step::Event(_)) = client.poll(now, &mut rx, &mut up) {
+            events += 1;
+        }
+        assert_eq!((events, rx.len()), (3, 0), "head, body, end");
+        let _ = server.poll(now, &mut Rx::new(&mut [], false), &mut down);
+    };
+    round(&mut inbox); // outputs get their storage
+    assert_eq!(allocations(|| (0..100).for_each(|_| round(&mut inbox))), 0);
+    assert!(allocations(|| drop(vec![0; 100])) > 0, "the count works");
 }

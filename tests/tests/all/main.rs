@@ -9,3 +9,6 @@ mod machines;
 mod scenarios;
 mod simulated;
 mod tidy;
+
+#[global_allocator]
+static COUNTING: tests::alloc::Counting = tests::alloc::Counting;
