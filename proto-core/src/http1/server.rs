@@ -6,8 +6,8 @@
 //!     \________________________no body___________^
 //! ```
 //! The answer runs beside it: *awaited* from the head on, *sending* after [`Server::respond`], *complete* with its last
-//! byte. An answer that is complete before the body is read leaves the rest to be dropped, up to [`Limits::drain`]
-//! bytes; beyond that the connection closes.
+//! byte. An answer that is complete before the body is read ends the matter: no more events of that request come, and
+//! the rest of its body is dropped, up to [`Limits::drain`] bytes; beyond that the connection closes.
 //!
 //! A request that is pipelined behind an unanswered one waits ([`Step::Paused`]). When something that was put later
 //! completes the answer, [`Machine::deadline`] falls due at once, so that a driver polls the kept bytes again.
