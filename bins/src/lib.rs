@@ -2,9 +2,11 @@
 
 pub mod chat;
 pub mod cli;
+pub mod console;
 pub mod dialer;
 pub mod echo;
 pub mod line_client;
+pub mod log;
 pub mod outcome;
 pub mod replay;
 pub mod service;

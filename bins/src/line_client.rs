@@ -1,11 +1,15 @@
 //! A line client: what the user types goes to the server, what the server says is shown by the line. `echo_client` and
 //! `chat_client` are this with other options.
+use crate::chat::Resume;
+use crate::console::{self, Console};
 use crate::dialer::{Dialer, Target};
 use crate::outcome::{Code, Failure};
 use crate::text::Escaped;
 use core::convert::Infallible;
 use core::time::Duration;
-use proto_core::{App, Chunk, Cx, Deadline, Input, Reason, Signal, Start, Token};
+use proto_core::terminal::Event;
+use proto_core::{App, Chunk, Cx, Deadline, Input, Op, Reason, Signal, Start, Token, Tx};
+use rand_core::RngCore;
 
 type ClientCx<'a> = Cx<'a, Infallible, Infallible>;
 
@@ -37,6 +41,10 @@ pub struct Options {
     pub notices: bool,
     /// How long to wait for the server after the end of input; for ever if `None`.
     pub linger: Option<Duration>,
+    /// Lines are edited here, if both standard input and output are a terminal.
+    pub editing: bool,
+    /// Tab completes nicknames and the commands of a chat.
+    pub names: bool,
 }
 
 impl Options {
@@ -53,6 +61,8 @@ impl Options {
             echo: false,
             notices: false,
             linger: None,
+            editing: true,
+            names: false,
         }
     }
 }
@@ -85,8 +95,14 @@ pub struct LineClient {
     /// The first bytes of a line that are not shown yet.
     held: Vec<u8>,
     stdin_ended: Option<Deadline>,
+    /// Columns of the terminal, if lines are edited here.
+    columns: Option<u16>,
+    /// While lines are edited: from the greeting to the end of input.
+    console: Option<Console>,
     sent: u64,
     received: u64,
+    /// What a chat wants to say first, and to hear again.
+    resume: Option<Resume>,
 }
 
 impl LineClient {
@@ -104,25 +120,49 @@ impl LineClient {
             open_line: false,
             held: Vec::new(),
             stdin_ended: None,
+            columns: None,
+            console: None,
             sent: 0,
             received: 0,
+            resume: None,
         }
+    }
+    /// It says something first, and may come back after its connection was lost.
+    pub fn resuming(self, resume: Resume) -> Self {
+        LineClient { resume: Some(resume), ..self }
     }
     fn start(&mut self, start: &Start, cx: &mut ClientCx<'_>) {
         (self.stdin, self.stdout, self.stderr) = (start.stdin, Some(start.stdout), Some(start.stderr));
         self.prompt |= start.tty.stdin && self.options.prompt == Prompt::Terminal;
+        self.columns = console::columns(start).filter(|_| self.options.editing);
         if let Some(stdin) = self.stdin {
             cx.read(stdin, false); // nothing is read before there is somebody to send it to
         }
         self.dialer.start(cx);
     }
-    fn show(&self, text: &str, cx: &mut ClientCx<'_>) {
-        if let Some(tx) = self.stdout.and_then(|t| cx.tx(t)) {
-            tx.put(text.as_bytes());
+    fn show(&mut self, text: &str, cx: &mut ClientCx<'_>) {
+        let Some(tx) = self.stdout.and_then(|t| cx.tx(t)) else { return };
+        match &mut self.console {
+            Some(console) => console.print(text, tx),
+            None => tx.put(text.as_bytes()),
         }
     }
+    /// Does something with the editor, if there is one.
+    fn edit<R>(&mut self, cx: &mut ClientCx<'_>, f: impl FnOnce(&mut Console, &mut Tx) -> R) -> Option<R> {
+        let console = self.console.as_mut()?;
+        self.stdout.and_then(|t| cx.tx(t)).map(|tx| f(console, tx))
+    }
+    /// Lines are not edited any more; true if they were. The line stays on the screen, with `mark` behind it.
+    fn end_editing(&mut self, mark: &str, cx: &mut ClientCx<'_>) -> bool {
+        let Some(console) = self.console.take() else { return false };
+        if let Some(tx) = self.stdout.and_then(|t| cx.tx(t)) {
+            console.leave(mark, tx);
+        }
+        self.open_line = false;
+        true
+    }
     fn show_prompt(&mut self, cx: &mut ClientCx<'_>) {
-        if self.prompt && !self.prompted && self.stdin_ended.is_none() {
+        if self.prompt && !self.prompted && self.console.is_none() && self.stdin_ended.is_none() {
             self.prompted = true;
             self.show("> ", cx);
         }
@@ -131,12 +171,55 @@ impl LineClient {
         self.conn = Some(conn);
         let greeting = std::mem::take(&mut self.options.greeting);
         self.show(&greeting, cx);
+        self.begin_editing(cx);
         self.show_prompt(cx);
+        let hello = self.resume.as_mut().map(Resume::hello);
+        if let (Some(hello), Some(tx)) = (hello, cx.tx(conn)) {
+            tx.put(hello.as_bytes());
+        }
         if let Some(stdin) = self.stdin {
             cx.read(stdin, true);
         }
     }
+    fn begin_editing(&mut self, cx: &mut ClientCx<'_>) {
+        let (Some(columns), Some(tx)) = (self.columns, self.stdout.and_then(|t| cx.tx(t))) else { return };
+        let prompt = if self.prompt { "> " } else { "" };
+        let mut console = Console::new(prompt, self.options.names, columns, tx);
+        console.show(tx);
+        self.console = Some(console);
+        cx.op(Op::Terminal { raw: true });
+    }
+    /// What the keys mean that were pressed. Keys wait while the server or the screen does not take more.
+    fn keys(&mut self, cx: &mut ClientCx<'_>) {
+        while !self.is_full(cx) {
+            let now = cx.now;
+            match self.edit(cx, |c, tx| c.next(now, tx)).flatten() {
+                Some(Event::Line(line)) => {
+                    let line = format!("{line}\n");
+                    self.sent += line.len() as u64;
+                    if let Some(tx) = self.conn.and_then(|t| cx.tx(t)) {
+                        tx.put(line.as_bytes());
+                    }
+                }
+                Some(Event::Interrupt) => return self.interrupted("^C", cx),
+                Some(Event::Eof) => return self.stdin_over(cx),
+                Some(Event::Suspend | Event::Complete(_)) => {} // the terminal sees to the one, the console to the other
+                None => break,
+            }
+        }
+        let waits = self.is_full(cx) || self.console.as_ref().is_some_and(Console::is_waiting);
+        if let Some(stdin) = self.stdin {
+            cx.read(stdin, !waits);
+        }
+    }
+    fn is_full(&self, cx: &mut ClientCx<'_>) -> bool {
+        self.conn.is_some_and(|t| cx.tx(t).is_some_and(|tx| tx.room() == 0))
+    }
     fn typed(&mut self, chunk: Chunk<'_>, cx: &mut ClientCx<'_>) {
+        if let Some(console) = &mut self.console {
+            console.keys(&chunk);
+            return self.keys(cx);
+        }
         self.prompted = false; // the terminal has shown the line, and its end
         self.sent += chunk.len() as u64;
         let Some(tx) = self.conn.and_then(|t| cx.tx(t)) else { return };
@@ -147,6 +230,12 @@ impl LineClient {
         }
     }
     fn stdin_over(&mut self, cx: &mut ClientCx<'_>) {
+        if self.end_editing("", cx) {
+            cx.op(Op::Terminal { raw: false });
+        }
+        if let Some(stdin) = self.stdin {
+            cx.read(stdin, false); // after Ctrl-D a terminal goes on
+        }
         let linger = self.options.linger.unwrap_or(Duration::MAX);
         self.stdin_ended = Some(Deadline::new(cx.now, linger, "server to close"));
         if self.options.keep_open {
@@ -158,6 +247,8 @@ impl LineClient {
     }
     fn heard(&mut self, chunk: &[u8], cx: &mut ClientCx<'_>) {
         self.received += chunk.len() as u64;
+        let shown = self.resume.as_mut().map(|r| r.heard(chunk));
+        let chunk = shown.as_deref().unwrap_or(chunk);
         let mut text = String::new();
         if self.options.hex {
             hex(chunk, &mut text);
@@ -201,6 +292,35 @@ impl LineClient {
             }
         }
     }
+    /// Waits for another attempt. False if there is to be none.
+    fn retry(&mut self, why: &str, cx: &mut ClientCx<'_>) -> bool {
+        let dice = cx.rng().next_u32();
+        let wait = self.resume.as_mut().filter(|_| self.stdin_ended.is_none()).and_then(|r| r.lost(cx.now, dice));
+        let Some(wait) = wait else { return false };
+        self.conn = None;
+        let edited = self.end_editing("", cx);
+        if edited {
+            cx.op(Op::Terminal { raw: false }); // so that Ctrl-C is a signal while no keys are read
+        }
+        if let Some(stdin) = self.stdin {
+            cx.read(stdin, false); // what is typed meanwhile is sent afterwards
+        }
+        if !edited && (self.open_line || std::mem::take(&mut self.prompted)) {
+            self.show("\n", cx);
+        }
+        self.open_line = false;
+        self.complain(&format!("{why}; trying again in {:.1} s", wait.as_secs_f64()), cx);
+        true
+    }
+    fn writable(&mut self, t: Token, cx: &mut ClientCx<'_>) {
+        if self.console.is_some() {
+            self.keys(cx);
+        }
+        let paused = if Some(t) != self.conn { self.conn } else { self.stdin.filter(|_| self.console.is_none()) };
+        if let Some(paused) = paused.filter(|_| Some(t) != self.conn || self.stdin_ended.is_none()) {
+            cx.read(paused, true);
+        }
+    }
     fn disconnected(&mut self, why: Reason, cx: &mut ClientCx<'_>) {
         let rest = Plain(&std::mem::take(&mut self.held)).to_string();
         self.show(&rest, cx);
@@ -216,18 +336,26 @@ impl LineClient {
             Reason::Finished => "server closed the connection".into(),
             other => other.to_string(),
         };
-        self.fail(&Failure::new(Code::Connect, format!("Disconnected: {why}")), cx);
+        let text = format!("Disconnected: {why}");
+        if !self.retry(&text, cx) {
+            self.fail(&Failure::new(Code::Connect, text), cx);
+        }
     }
     fn fail(&mut self, failure: &Failure, cx: &mut ClientCx<'_>) {
-        if self.open_line || std::mem::take(&mut self.prompted) {
+        let edited = self.end_editing("", cx);
+        if !edited && (self.open_line || std::mem::take(&mut self.prompted)) {
             self.show("\n", cx);
         }
-        if let Some(tx) = self.stderr.and_then(|t| cx.tx(t)) {
-            tx.put(format!("{}\n", failure.text).as_bytes());
-        }
+        self.complain(&failure.text, cx);
         cx.exit(failure.code as u8);
     }
-    fn interrupted(&mut self, cx: &mut ClientCx<'_>) {
+    fn complain(&self, text: &str, cx: &mut ClientCx<'_>) {
+        if let Some(tx) = self.stderr.and_then(|t| cx.tx(t)) {
+            tx.put(format!("{text}\n").as_bytes());
+        }
+    }
+    fn interrupted(&mut self, mark: &str, cx: &mut ClientCx<'_>) {
+        self.end_editing(mark, cx);
         let text = if self.prompted || self.open_line { "\nDisconnected.\n" } else { "Disconnected.\n" };
         self.show(text, cx);
         cx.exit(Code::Interrupted as u8);
@@ -241,6 +369,7 @@ impl App for LineClient {
     fn handle(&mut self, input: Input<'_, Infallible>, cx: &mut ClientCx<'_>) {
         match self.dialer.handle(&input, cx) {
             Some(Ok((conn, _))) => return self.connected(conn, cx),
+            Some(Err(failure)) if self.retry(&failure.text, cx) => return,
             Some(Err(failure)) => {
                 let text = format!("{}: {failure}", self.options.tool);
                 return self.fail(&Failure { text, ..failure }, cx);
@@ -252,27 +381,37 @@ impl App for LineClient {
             Input::Bytes(t, chunk) if Some(t) == self.stdin => self.typed(chunk, cx),
             Input::Bytes(_, chunk) => self.heard(&chunk, cx),
             Input::Eof(t) if Some(t) == self.stdin => self.stdin_over(cx),
+            Input::Closed(t, _) if Some(t) == self.stdin => {
+                self.stdin = None; // a terminal that has gone away
+                self.stdin_over(cx);
+            }
             Input::Eof(t) => {
                 if let Some(tx) = cx.tx(t) {
                     tx.finish();
                 }
             }
-            Input::Writable(t) => {
-                let paused = if Some(t) == self.conn { self.stdin } else { self.conn };
-                if let Some(paused) = paused {
-                    cx.read(paused, true);
-                }
-            }
+            Input::Writable(t) => self.writable(t, cx),
             Input::Closed(t, why) if Some(t) == self.conn => self.disconnected(why, cx),
             Input::Closed(t, _) if Some(t) == self.stdout => cx.exit(Code::Ok as u8),
-            Input::Signal(Signal::Interrupt | Signal::Terminate) => self.interrupted(cx),
+            Input::Deadline if self.resume.as_mut().is_some_and(|r| r.due(cx.now)) => self.dialer.start(cx),
+            Input::Signal(Signal::Interrupt) => self.interrupted("^C", cx),
+            Input::Signal(Signal::Terminate) => self.interrupted("", cx),
+            Input::Signal(Signal::Resize { columns, .. }) => {
+                self.columns = self.columns.map(|_| columns);
+                self.edit(cx, |c, tx| c.resize(columns, tx));
+            }
+            Input::Signal(Signal::Continue) => {
+                let columns = self.columns.unwrap_or_default();
+                self.edit(cx, |c, tx| c.resize(columns, tx));
+            }
             Input::Deadline if self.stdin_ended.is_some_and(|d| d.at <= cx.now) => cx.exit(Code::Ok as u8),
             _ => {}
         }
     }
     fn deadline(&self) -> Option<Deadline> {
         let linger = self.stdin_ended.filter(|_| self.options.linger.is_some());
-        Deadline::earliest(self.dialer.deadline(), linger)
+        let again = self.resume.as_ref().and_then(Resume::deadline);
+        [self.dialer.deadline(), linger, again].into_iter().fold(None, Deadline::earliest)
     }
     fn work(job: Infallible) -> Infallible {
         job

@@ -37,6 +37,7 @@ struct Question {
     conn: Token,
     at: Instant,
     before: Totals,
+    json: bool,
 }
 
 /// Samples taken, and who waits for the next.
@@ -47,25 +48,34 @@ pub struct Stats {
     last: (Instant, Totals),
     others: Vec<Totals>,
     questions: Vec<Question>,
-    ring: bool,
+    look: Look,
+}
+
+/// What is shown, and how.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Look {
+    /// The driver is an io_uring.
+    pub ring: bool,
+    /// One JSON object.
+    pub json: bool,
+    /// System calls as well.
+    pub verbose: bool,
 }
 
 /// How long a control connection waits: rates need two samples.
 pub const SAMPLE: Duration = Duration::from_secs(1);
-/// Control connections at once.
-const QUESTIONS: usize = 16;
 
 impl Stats {
     /// Printed every so often, or only when asked.
     pub fn new(every: Option<Duration>) -> Self {
         let last = (Instant::default(), Totals::default());
-        Stats { every, next: None, last, others: Vec::new(), questions: Vec::new(), ring: false }
+        Stats { every, next: None, last, others: Vec::new(), questions: Vec::new(), look: Look::default() }
     }
     /// Begins to count.
-    pub fn start(&mut self, now: Instant, shards: u16, ring: bool) {
+    pub fn start(&mut self, now: Instant, shards: u16, look: Look) {
         self.next = self.every.map(|e| now.after(e));
         self.last.0 = now;
-        self.ring = ring;
+        self.look = look;
         self.others = vec![Totals::default(); usize::from(shards)];
     }
     /// Another shard's totals.
@@ -80,10 +90,12 @@ impl Stats {
         sum
     }
     /// A control connection wants to know.
-    pub fn asked(&mut self, conn: Token, own: &Totals, now: Instant) {
-        if self.questions.len() < QUESTIONS {
-            self.questions.push(Question { conn, at: now, before: self.sum(own) });
-        }
+    pub fn asked(&mut self, conn: Token, own: &Totals, now: Instant, json: bool) {
+        self.questions.push(Question { conn, at: now, before: self.sum(own), json });
+    }
+    /// It waits for its answer.
+    pub fn is_asked_by(&self, conn: Token) -> bool {
+        self.questions.iter().any(|q| q.conn == conn)
     }
     /// It does not any more.
     pub fn gone(&mut self, conn: Token) {
@@ -106,11 +118,12 @@ impl Stats {
             self.next = Some(now.after(every));
             report.ask = self.others.len() > 1;
         }
-        let ring = self.ring;
+        let (look, spread) = (self.look, self.spread(own));
         self.questions.retain(|q| {
             let ripe = now.since(q.at) >= SAMPLE;
             if ripe {
-                let mut text = text(&q.before, &sum, now.since(q.at), ring).join("\n");
+                let look = Look { json: q.json, ..look };
+                let mut text = text(&q.before, &sum, now.since(q.at), look, &spread).join("\n");
                 text.push('\n');
                 report.answers.push((q.conn, text));
             }
@@ -121,7 +134,12 @@ impl Stats {
     }
     /// The lines since the last print.
     pub fn lines(&self, own: &Totals, now: Instant) -> Vec<String> {
-        text(&self.last.1, &self.sum(own), now.since(self.last.0), self.ring)
+        text(&self.last.1, &self.sum(own), now.since(self.last.0), self.look, &self.spread(own))
+    }
+    /// Connections that each loop has accepted; empty if there is one.
+    fn spread(&self, own: &Totals) -> Vec<u64> {
+        let rest = self.others.iter().skip(1).map(|t| t.counters.accepted);
+        if self.others.len() > 1 { std::iter::once(own.counters.accepted).chain(rest).collect() } else { Vec::new() }
     }
     /// The ring's totals, for the end.
     pub fn ring_lines(&self, own: &Totals) -> Vec<String> {
@@ -129,20 +147,48 @@ impl Stats {
     }
 }
 
-fn text(before: &Totals, now: &Totals, over: Duration, ring: bool) -> Vec<String> {
+fn text(before: &Totals, now: &Totals, over: Duration, look: Look, spread: &[u64]) -> Vec<String> {
     let rate = |f: fn(&Counters) -> u64| {
         f(&now.counters).saturating_sub(f(&before.counters)) as f64 / over.as_secs_f64().max(1e-9)
     };
+    if look.json {
+        return vec![json(now, over, spread, [rate(|c| c.bytes_in), rate(|c| c.bytes_out), rate(|c| c.events)])];
+    }
     let mut lines = vec![
         format!("Connections: {} active", Thousands(now.active)),
         format!("Bytes in: {}/s", bytes(rate(|c| c.bytes_in))),
         format!("Bytes out: {}/s", bytes(rate(|c| c.bytes_out))),
         format!("Events/sec: {}", Thousands(rate(|c| c.events) as u64)),
     ];
-    if ring {
+    if look.ring {
         lines.extend(ring_lines(now));
     }
+    if !spread.is_empty() {
+        let each: Vec<String> = spread.iter().map(|n| Thousands(*n).to_string()).collect();
+        lines.push(format!("Accepted per thread: {}", each.join(" ")));
+    }
+    if look.verbose {
+        let ops = (now.counters.inputs.saturating_sub(before.counters.inputs)).max(1) as f64;
+        let per_op = |f: fn(&Counters) -> u64| f(&now.counters).saturating_sub(f(&before.counters)) as f64 / ops;
+        lines.push(format!("syscalls/op: {:.2}", per_op(|c| c.syscalls)));
+        lines.push(format!("epoll_ctl/op: {:.2}", per_op(|c| c.epoll_ctl)));
+    }
     lines
+}
+
+/// One object: rates over the sample, and everything the driver has counted since its start.
+fn json(now: &Totals, over: Duration, spread: &[u64], [bytes_in, bytes_out, events]: [f64; 3]) -> String {
+    let counters: Vec<String> = now.counters.list().map(|(name, n)| format!("\"{name}\":{n}")).collect();
+    let spread: Vec<String> = spread.iter().map(u64::to_string).collect();
+    format!(
+        "{{\"schema\":\"drywire/stats/1\",\"active\":{},\"sample_s\":{:.3},\"bytes_in_per_s\":{bytes_in:.0},\
+         \"bytes_out_per_s\":{bytes_out:.0},\"events_per_s\":{events:.0},\"totals\":{{{}}},\
+         \"accepted_per_thread\":[{}]}}",
+        now.active,
+        over.as_secs_f64(),
+        counters.join(","),
+        spread.join(","),
+    )
 }
 
 fn ring_lines(t: &Totals) -> Vec<String> {
@@ -168,7 +214,7 @@ mod tests {
         let counters = |n| Counters { bytes_in: n, bytes_out: 2 * n, events: n / 100, ..Counters::default() };
         let before = Totals { active: 1, counters: counters(1_000_000) };
         let now = Totals { active: 1000, counters: counters(91_000_000) };
-        let lines = text(&before, &now, Duration::from_secs(2), false);
+        let lines = text(&before, &now, Duration::from_secs(2), Look::default(), &[]);
         assert_eq!(
             lines,
             ["Connections: 1,000 active", "Bytes in: 45 MB/s", "Bytes out: 90 MB/s", "Events/sec: 450,000"]
@@ -178,7 +224,7 @@ mod tests {
     #[test]
     fn shards_are_summed() {
         let mut s = Stats::new(None);
-        s.start(Instant::default(), 2, true);
+        s.start(Instant::default(), 2, Look { ring: true, ..Look::default() });
         let totals =
             |n| Totals { active: n, counters: Counters { completions: 500 * n, syscalls: n, ..Counters::default() } };
         s.heard(Shard(1), totals(3));
@@ -186,5 +232,20 @@ mod tests {
             s.ring_lines(&totals(1)),
             ["Submissions: 0", "Completions: 2,000", "Syscalls: 4", "Ops/syscall: 500 average"]
         );
+    }
+
+    #[test]
+    fn more_is_shown_when_asked_for() {
+        let counters = Counters { inputs: 100, syscalls: 250, epoll_ctl: 3, accepted: 7, ..Counters::default() };
+        let now = Totals { active: 2, counters };
+        let look = Look { verbose: true, ..Look::default() };
+        let lines = text(&Totals::default(), &now, Duration::from_secs(1), look, &[4, 3]);
+        assert_eq!(lines[4..], ["Accepted per thread: 4 3", "syscalls/op: 2.50", "epoll_ctl/op: 0.03"]);
+        let look = Look { json: true, ..look };
+        let json = text(&Totals::default(), &now, Duration::from_secs(2), look, &[4, 3]);
+        let head = "{\"schema\":\"drywire/stats/1\",\"active\":2,\"sample_s\":2.000,\"bytes_in_per_s\":0,";
+        assert_eq!(json.len(), 1);
+        assert!(json[0].starts_with(head) && json[0].ends_with(",\"accepted_per_thread\":[4,3]}"), "{}", json[0]);
+        assert!(json[0].contains("\"totals\":{\"inputs\":100,"), "{}", json[0]);
     }
 }

@@ -30,6 +30,47 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
+/// A JSON string (RFC 8259 section 7), with its quotes.
+#[derive(Clone, Copy, Debug)]
+pub struct Json<'a>(pub &'a str);
+
+impl fmt::Display for Json<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_char('"')?;
+        for c in self.0.chars() {
+            match c {
+                '"' | '\\' => write!(f, "\\{c}")?,
+                '\n' => f.write_str("\\n")?,
+                // What could move a cursor is escaped as well: such a line may be looked at on a terminal.
+                c if c < ' ' || is_unsafe(c) => {
+                    c.encode_utf16(&mut [0; 2]).iter().try_for_each(|u| write!(f, "\\u{u:04x}"))?;
+                }
+                c => f.write_char(c)?,
+            }
+        }
+        f.write_char('"')
+    }
+}
+
+/// Something that must not be printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl Secret {
+    /// Whether it is `guess`, in a time that does not tell how much of it is right.
+    pub fn is(&self, guess: &str) -> bool {
+        let pairs = self.0.bytes().zip(guess.bytes().chain(core::iter::repeat(0)));
+        let differ = pairs.fold(0, |differ, (a, b)| differ | (a ^ b));
+        (core::hint::black_box(differ) == 0) & (self.0.len() == guess.len())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
 /// Moves the cursor, hides or reorders text: C1 controls, bidirectional and zero-width characters.
 pub fn is_unsafe(c: char) -> bool {
     c.is_control()
@@ -96,6 +137,12 @@ pub fn size(n: usize) -> String {
     }
 }
 
+/// An error of the system without its number: `no such file or directory`.
+pub fn reason(e: &std::io::Error) -> String {
+    let text = e.to_string().to_lowercase();
+    text.split(" (os error").next().unwrap_or_default().into()
+}
+
 /// A duration as people write it: `60 s`, `250 ms`.
 pub fn span(d: Duration) -> String {
     match d.as_millis() {
@@ -114,6 +161,23 @@ mod tests {
         let nasty = b"ok\x1b[2J\r\n\xff\xe2\x80\xae\"\xc2\x9b\t\\";
         assert_eq!(Escaped(nasty).to_string(), r#"ok\x1b[2J\r\n\xff\u{202e}\"\u{9b}\t\\"#);
         assert_eq!(Escaped("größe ✓".as_bytes()).to_string(), "größe ✓");
+    }
+
+    #[test]
+    fn secrets_are_compared_and_not_shown() {
+        let s = Secret("open sesame".into());
+        assert!(s.is("open sesame"));
+        for wrong in ["", "open", "open sesame ", "Open sesame", "open sesam\0"] {
+            assert!(!s.is(wrong), "{wrong:?}");
+        }
+        assert!(!Secret("a\0".into()).is("a"));
+        assert_eq!(format!("{s:?}"), "(secret)");
+    }
+
+    #[test]
+    fn json_strings() {
+        let text = "a\"b\\c\n\u{1b}\u{9b}\u{202e}\u{e0001}é";
+        assert_eq!(Json(text).to_string(), r#""a\"b\\c\n\u001b\u009b\u202e\udb40\udc01é""#);
     }
 
     #[test]

@@ -78,10 +78,48 @@ pub struct Config {
     pub threads: u16,
     /// Submission queue entries of an io_uring, a power of two from 4 to 32768.
     pub entries: u32,
-    /// Provided buffers of an io_uring: how many, a power of two, and of how many bytes.
+    /// Buffers of an io_uring that input is received into: how many, a power of two, and of how many bytes.
     pub buffers: (u16, usize),
+    /// Whose these buffers are; `None` is [`Buffers::Provided`], or [`Buffers::Plain`] where the kernel has no such thing.
+    pub lend: Option<Buffers>,
+    /// An io_uring's send and the next receive of its connection are one chain; needs provided buffers.
+    pub link: bool,
+    /// All operations of an io_uring's connections name a place in the kernel's list of files, not a descriptor.
+    pub direct_files: bool,
+    /// Takes the kernel for one that is no newer than this version: what it lacks an io_uring does without, in tests.
+    pub as_kernel: Option<(u16, u16)>,
     /// Errors forced on an io_uring's operations, for tests.
     pub cqe_faults: Vec<CqeFault>,
+}
+
+/// Where an io_uring's input goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Buffers {
+    /// The kernel chooses one of a ring of buffers when bytes have come.
+    Provided,
+    /// A receive names one of the buffers that were registered, and so pinned, beforehand.
+    Fixed,
+    /// A receive names ordinary memory.
+    Plain,
+}
+
+impl Buffers {
+    /// All with their names.
+    pub const ALL: [(Buffers, &'static str); 3] =
+        [(Buffers::Provided, "provided"), (Buffers::Fixed, "fixed"), (Buffers::Plain, "plain")];
+
+    /// As on the command line.
+    pub fn name(self) -> &'static str {
+        Buffers::ALL.iter().find(|(b, _)| *b == self).map_or("", |(_, n)| n)
+    }
+}
+
+impl FromStr for Buffers {
+    type Err = String;
+    fn from_str(s: &str) -> Result<Self, String> {
+        let found = Buffers::ALL.iter().find(|(_, n)| *n == s);
+        found.map(|(b, _)| *b).ok_or_else(|| format!("no buffers '{s}'; there are provided, fixed, plain"))
+    }
 }
 
 /// An operation of an io_uring that can be made to fail.
@@ -89,8 +127,10 @@ pub struct Config {
 pub enum CqeOp {
     /// Accepting; with multishot, its beginning.
     Accept,
-    /// Receiving; with multishot, its beginning.
+    /// Receiving in any form; with multishot, its beginning.
     Recv,
+    /// Only the beginning of a multishot receive.
+    RecvMulti,
     /// Waiting for input.
     Poll,
     /// Sending.
@@ -125,6 +165,10 @@ impl Default for Config {
             threads: 1,
             entries: 256,
             buffers: (128, 2048),
+            lend: None,
+            link: false,
+            direct_files: false,
+            as_kernel: None,
             cqe_faults: Vec::new(),
         }
     }

@@ -71,11 +71,15 @@ impl<P: Post> Disk<P> {
     pub fn file(&self, id: FileId) -> Option<&Arc<File>> {
         self.open.get(&id).map(|o| &o.file)
     }
+    /// Closes a file; false if it is not open.
+    pub fn close(&mut self, id: FileId) -> bool {
+        self.open.remove(&id).is_some()
+    }
     /// Begins a question; an answer that is known at once comes back.
     pub fn ask(&mut self, id: OpId, ask: Ask) -> Option<Done> {
         let about = subject(&ask);
         if let Ask::CloseFile(file) = ask {
-            return Some(self.open.remove(&file).map(|_| Answer::Done).ok_or(Reason::NotFound));
+            return Some(if self.close(file) { Ok(Answer::Done) } else { Err(Reason::NotFound) });
         }
         if is_ordered(&ask) {
             let open = about.and_then(|f| self.open.get_mut(&f));
@@ -149,7 +153,7 @@ impl<P> Drop for Disk<P> {
 }
 
 /// The file or directory that a question names.
-fn subject(ask: &Ask) -> Option<FileId> {
+pub fn subject(ask: &Ask) -> Option<FileId> {
     match ask {
         Ask::Open { dir, .. } | Ask::Rename { dir, .. } | Ask::Remove { dir, .. } | Ask::MakeDir { dir, .. } => *dir,
         Ask::Read { file, .. } | Ask::Write { file, .. } | Ask::Truncate { file, .. } => Some(*file),

@@ -26,12 +26,13 @@ mod signals;
 pub mod sim;
 mod sock;
 mod stdio;
+mod terminal;
 #[cfg(not(loom))] // tokio itself means something else by that word
 mod tokio_loop;
 mod uring;
 mod workers;
 
-pub use config::{Config, CqeFault, CqeOp, Error, Kind};
+pub use config::{Buffers, Config, CqeFault, CqeOp, Error, Kind};
 pub use host::{Due, Facts, Host, Mail, NetOp, Place};
 pub use listen::Bound;
 pub use run::{available, choose, run};

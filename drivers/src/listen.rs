@@ -3,6 +3,7 @@ use crate::sock;
 use proto_core::Addr;
 use rustix::fd::{FromRawFd, OwnedFd};
 use rustix::io::Errno;
+use rustix::net::sockopt;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -15,6 +16,8 @@ pub struct Bound {
     pub at: Addr,
     pub(crate) fd: OwnedFd,
     backlog: i32,
+    /// Sizes of the kernel's send and receive buffers, if they are not the system's.
+    buffers: (Option<usize>, Option<usize>),
 }
 
 /// Why an address cannot be listened on.
@@ -34,18 +37,27 @@ impl Bound {
     /// Binds one address. `shared`: several loops will listen on it.
     pub fn new(at: &Addr, part: u8, backlog: i32, shared: bool) -> Result<Bound, Error> {
         match sock::listener(at, backlog, shared, true) {
-            Ok(fd) => Ok(Bound { part, at: sock::local(&fd), fd, backlog }),
+            Ok(fd) => Ok(Bound { part, at: sock::local(&fd), fd, backlog, buffers: (None, None) }),
             Err(e) => Err(Error { at: at.clone(), why: why(at, e) }),
         }
     }
     /// The same address for one more loop; loops share a Unix socket itself.
     pub fn again(&self) -> Result<Bound, Error> {
         if matches!(self.at, Addr::Ip(_)) {
-            return Bound::new(&self.at, self.part, self.backlog, true);
+            let mut copy = Bound::new(&self.at, self.part, self.backlog, true)?;
+            copy.set_buffers(self.buffers.0, self.buffers.1)?;
+            return Ok(copy);
         }
         let copied = self.fd.try_clone();
         let fd = copied.map_err(|e| Error { at: self.at.clone(), why: e.to_string() })?;
-        Ok(Bound { part: self.part, at: self.at.clone(), fd, backlog: self.backlog })
+        Ok(Bound { part: self.part, at: self.at.clone(), fd, backlog: self.backlog, buffers: self.buffers })
+    }
+    /// Sizes of the kernel's buffers of accepted connections, which inherit them; the kernel doubles them for its own use.
+    pub fn set_buffers(&mut self, send: Option<usize>, receive: Option<usize>) -> Result<(), Error> {
+        self.buffers = (send, receive);
+        let set = send.map_or(Ok(()), |n| sockopt::set_socket_send_buffer_size(&self.fd, n));
+        let set = set.and_then(|()| receive.map_or(Ok(()), |n| sockopt::set_socket_recv_buffer_size(&self.fd, n)));
+        set.map_err(|e| Error { at: self.at.clone(), why: sock::reason(e).to_string() })
     }
     /// A Unix socket; what a dead server left at the path is removed.
     pub fn unix(path: &str, part: u8, backlog: i32) -> Result<Bound, Error> {
@@ -69,13 +81,13 @@ impl Bound {
         // SAFETY: it is open, not a standard stream, and this start-up code runs before anything else opens descriptors,
         // so nobody else in the process owns it.
         let fd = unsafe { OwnedFd::from_raw_fd(raw) };
-        if !rustix::net::sockopt::socket_acceptconn(&fd).unwrap_or(false) {
+        if !sockopt::socket_acceptconn(&fd).unwrap_or(false) {
             return Err(bad("not a listening socket"));
         }
         let _ = rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::CLOEXEC);
         let nonblocking = rustix::io::ioctl_fionbio(&fd, true);
         nonblocking.map_err(|e| bad(&e.to_string()))?;
-        Ok(Bound { part, at: sock::local(&fd), fd, backlog })
+        Ok(Bound { part, at: sock::local(&fd), fd, backlog, buffers: (None, None) })
     }
     /// 127.0.0.1 and ::1 with the same port; without ::1 just the first, and the reason.
     pub fn local(port: u16, part: u8, backlog: i32, shared: bool) -> Result<(Vec<Bound>, Option<String>), Error> {
@@ -89,7 +101,7 @@ impl Bound {
             };
             let at = ip(Ipv6Addr::LOCALHOST.into(), picked);
             match sock::listener(&at, backlog, shared, true) {
-                Ok(fd) => return Ok((vec![v4, Bound { part, at, fd, backlog }], None)),
+                Ok(fd) => return Ok((vec![v4, Bound { part, at, fd, backlog, buffers: (None, None) }], None)),
                 Err(Errno::ADDRINUSE) if port == 0 && tries < PAIR_TRIES => continue,
                 Err(Errno::ADDRNOTAVAIL | Errno::AFNOSUPPORT) => {
                     return Ok((vec![v4], Some("this machine has no ::1, listening on IPv4 only".into())));
@@ -160,11 +172,14 @@ fn listening(file: &str, port: u16) -> Vec<String> {
     table.lines().skip(1).filter_map(of_line).collect()
 }
 
-/// Asks a control socket and reads its answer to the end.
-pub fn ask_control(path: &str) -> std::io::Result<String> {
-    use std::io::Read;
+/// Gives a control socket one order and reads its answer to the end.
+pub fn ask_control(path: &str, order: &str) -> std::io::Result<String> {
+    use std::io::{Read, Write};
     let mut answer = String::new();
-    std::os::unix::net::UnixStream::connect(path)?.read_to_string(&mut answer)?;
+    let mut socket = std::os::unix::net::UnixStream::connect(path)?;
+    writeln!(socket, "{order}")?;
+    socket.shutdown(std::net::Shutdown::Write)?;
+    socket.read_to_string(&mut answer)?;
     Ok(answer)
 }
 
@@ -194,4 +209,29 @@ pub fn raise_descriptors() -> usize {
 pub fn descriptor_capacity() -> usize {
     let n = getrlimit(Resource::Nofile).current.map_or(usize::MAX, |n| n as usize);
     n.saturating_sub(64).clamp(1, 65_536)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepted_connections_inherit_the_buffers() {
+        let mut bound = Bound::new(&ip(Ipv4Addr::LOCALHOST.into(), 0), 0, 8, true).expect("a port");
+        let sizes = |bound: &Bound| {
+            let _client = sock::connecting(&bound.at, None, false, false).expect("it listens");
+            rustix::io::ioctl_fionbio(&bound.fd, false).expect("a socket");
+            let accepted = rustix::net::accept(&bound.fd).expect("a client");
+            let get = |r: rustix::io::Result<usize>| r.expect("a socket");
+            (get(sockopt::socket_send_buffer_size(&accepted)), get(sockopt::socket_recv_buffer_size(&accepted)))
+        };
+        let system = sizes(&bound);
+        bound.set_buffers(Some(16 << 10), Some(24 << 10)).expect("a socket");
+        // The kernel doubles what it is asked for.
+        assert_eq!(sizes(&bound), (32 << 10, 48 << 10));
+        assert_ne!(sizes(&bound), system);
+        let copy = bound.again().expect("the same port");
+        drop(bound);
+        assert_eq!(sizes(&copy), (32 << 10, 48 << 10), "so do those of one more loop");
+    }
 }

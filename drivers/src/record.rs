@@ -225,8 +225,12 @@ impl Recorder {
             Next::File { file: FileId(file), offset, .. } => {
                 self.write(&Entry::SentFile { token, file, offset, len: n as u64 });
             }
-            _ => self.write(&Entry::Sent { token, bytes: front(tx, n) }),
+            _ => self.sent_bytes(t, tx.chunks(), n),
         }
+    }
+    /// The kernel took the first `n` bytes of `chunks`.
+    pub fn sent_bytes<'a>(&mut self, t: Token, chunks: impl Iterator<Item = &'a [u8]>, n: usize) {
+        self.write(&Entry::Sent { token: t.to_bits(), bytes: chunks.flatten().take(n).copied().collect() });
     }
     /// The driver took a slot.
     pub fn opened(&mut self, t: Token) {
@@ -258,7 +262,7 @@ impl Recorder {
     }
 }
 
-/// The first `n` bytes of an output, in flight or not.
+/// The first `n` bytes of an output.
 pub fn front(tx: &Tx, n: usize) -> Vec<u8> {
     tx.chunks().flatten().take(n).copied().collect()
 }
@@ -376,6 +380,7 @@ fn signal(s: Signal) -> Told {
         Signal::Reload => Told::Signal(2, 0, 0),
         Signal::Report => Told::Signal(3, 0, 0),
         Signal::Resize { columns, rows } => Told::Signal(4, columns, rows),
+        Signal::Continue => Told::Signal(5, 0, 0),
     }
 }
 
@@ -420,6 +425,7 @@ pub fn signal_of(kind: u8, columns: u16, rows: u16) -> Signal {
         1 => Signal::Terminate,
         2 => Signal::Reload,
         3 => Signal::Report,
+        5 => Signal::Continue,
         _ => Signal::Resize { columns, rows },
     }
 }

@@ -16,7 +16,7 @@ pub fn available(kind: Kind) -> Result<(), String> {
 
 /// What `auto` stands for here, and why.
 pub fn choose() -> (Kind, String) {
-    match available(Kind::IoUring) {
+    match uring::is_best() {
         Ok(()) => (Kind::IoUring, "multishot receive and provided buffers are available".into()),
         Err(why) => (Kind::Epoll, why),
     }

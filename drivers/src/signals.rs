@@ -1,7 +1,8 @@
 //! Signals become mail.
 use crate::host::{Mail, Post};
+use crate::terminal;
 use proto_core::Signal;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGWINCH};
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGUSR1, SIGWINCH};
 use signal_hook::iterator::{Handle, Signals};
 use std::thread::JoinHandle;
 
@@ -9,6 +10,15 @@ use std::thread::JoinHandle;
 pub struct Watch {
     handle: Handle,
     thread: Option<JoinHandle<()>>,
+}
+
+impl Watch {
+    /// From now on stopping and continuing the process is watched, too.
+    pub fn watch_stops(&self) {
+        for s in [SIGTSTP, SIGCONT] {
+            let _ = self.handle.add_signal(s); // without it: the terminal stays raw while the program is stopped
+        }
+    }
 }
 
 impl Drop for Watch {
@@ -31,6 +41,14 @@ pub fn watch<P: Post>(post: P) -> std::io::Result<Watch> {
                 SIGTERM => Signal::Terminate,
                 SIGHUP => Signal::Reload,
                 SIGUSR1 => Signal::Report,
+                SIGTSTP => {
+                    terminal::stop();
+                    continue; // SIGCONT follows
+                }
+                SIGCONT => {
+                    terminal::resume();
+                    Signal::Continue
+                }
                 _ => {
                     let (columns, rows) = terminal_size();
                     Signal::Resize { columns, rows }

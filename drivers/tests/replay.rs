@@ -5,7 +5,7 @@ use core::convert::Infallible;
 use drivers::record::{self, Entry, Told};
 use drivers::replay::{Outcome, Report, replay};
 use drivers::sim::{Ended, NodeConfig, Sim};
-use drivers::{Bound, Config, Kind};
+use drivers::{Bound, Buffers, Config, CqeFault, CqeOp, Kind};
 use proto_core::{Addr, App, Deadline, Input, Instant, Reason, Token, Trouble};
 use simple::{Bug, Client, Cxi, Echo};
 use std::io::{Read, Write};
@@ -35,10 +35,13 @@ impl Drop for File {
 
 /// Two clients on a broadcasting server over loopback; one speaks.
 fn record_epoll(file: &File, app: fn() -> Echo) {
+    record(Kind::Epoll, file.config(), app);
+}
+
+fn record(kind: Kind, config: Config, app: fn() -> Echo) {
     let (listeners, _) = Bound::local(0, 0, 16, false).unwrap();
     let Addr::Ip(at) = listeners[0].at.clone() else { unreachable!() };
-    let config = file.config();
-    let server = std::thread::spawn(move || drivers::run(Kind::Epoll, |_| app(), listeners, &config).unwrap());
+    let server = std::thread::spawn(move || drivers::run(kind, |_| app(), listeners, &config).unwrap());
     let mut hearer = TcpStream::connect(at).unwrap();
     let mut speaker = TcpStream::connect(at).unwrap();
     for round in 0..20u8 {
@@ -54,6 +57,29 @@ fn record_epoll(file: &File, app: fn() -> Echo) {
     assert_eq!(hearer.read(&mut [0]).unwrap(), 0);
     speaker.write_all(b"QUIT").unwrap();
     assert_eq!(server.join().unwrap(), 0);
+}
+
+/// Each form of a ring, and one whose operations fail.
+#[test]
+fn a_recording_of_a_ring_replays() {
+    if let Err(why) = drivers::available(Kind::IoUring) {
+        return eprintln!("skipped: {why}");
+    }
+    let file = File::new("ring");
+    let fault = CqeFault { op: CqeOp::Recv, errno: libc::ENOBUFS, per_mille: 200, seed: 7 };
+    for config in [
+        Config { cqe_faults: vec![fault], buffers: (2, 64), ..file.config() },
+        Config { link: true, ..file.config() },
+        Config { lend: Some(Buffers::Fixed), direct_files: true, ..file.config() },
+        Config { as_kernel: Some((5, 11)), ..file.config() },
+    ] {
+        record(Kind::IoUring, config, || Echo::broadcast(Bug::None));
+        let entries = file.entries();
+        let report = run(&entries, Echo::broadcast(Bug::None));
+        assert_eq!(report, Report { inputs: inputs(&entries), outcome: Outcome::Same }, "{report}");
+        let other = run(&entries, Echo::broadcast(Bug::FlipsAt(3)));
+        assert!(matches!(other.outcome, Outcome::Differs(_)), "the control: {other}");
+    }
 }
 
 fn run(entries: &[Entry], app: Echo) -> Report {

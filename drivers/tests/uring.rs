@@ -3,56 +3,30 @@
 mod common;
 
 use common::apps::{Ctx, Echo, In, tell};
-use common::{Run, Seen, client, descriptors, descriptors_are_back_to, reset_on_close, start, start_with};
-use drivers::{Config, CqeFault, CqeOp, Kind};
-use proto_core::{Addr, Input, Reason, Token};
-use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use common::rings::{all_ended, bulk, crowd, fault, forced, given_up, noise, storm, there_and_back, visit};
+use common::{Seen, client, descriptors, descriptors_are_back_to, start, start_with};
+use drivers::{Bound, Buffers, Config, CqeFault, CqeOp, Kind};
+use proto_core::{Addr, Input, Op, Reason, Token};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc::Sender;
 
-/// Makes one test of each function; without io_uring it says so and passes.
+/// Makes one test of each.
 macro_rules! on_a_ring {
     ($($name:ident = $run:expr;)*) => {
         $(
             #[test]
             fn $name() {
-                let _alone = common::alone();
-                match drivers::available(Kind::IoUring) {
-                    Ok(()) => $run,
-                    Err(why) => println!("skipped: {why}"),
+                if let Some(_alone) = common::begin(Kind::IoUring, Config::default()) {
+                    $run;
                 }
             }
         )*
     };
-    ($module:ident: $($name:ident)*) => { on_a_ring! { $($name = common::$module::$name(Kind::IoUring);)* } };
 }
 
-on_a_ring!(streams:
-    echoes_64_mb_with_half_close
-    a_client_that_never_reads_is_bounded
-    a_storm_of_resets_leaves_nothing_behind
-    abort_gives_the_peer_a_reset
-    input_switched_off_waits
-    serves_one_client_at_a_time
-    a_stuck_reader_does_not_delay_a_broadcast
-    a_flooder_does_not_starve_others
-    close_lingers_and_then_cuts
-);
-on_a_ring!(world:
-    echoes_datagrams
-    datagrams_to_nobody_are_unreachable
-    a_refused_connect_is_told
-    connects_and_talks
-    ends_while_connecting
-    listens_at_run_time_and_again
-    sends_ranges_of_files
-    a_file_shorter_than_promised_ends_the_connection
-    deadlines_are_precise
-    exit_ends_all_threads
-    jobs_are_answered_once
-    a_panic_leaves_run
-);
-on_a_ring!(limits: accepting_pauses_without_descriptors);
+scenarios!(Kind::IoUring);
 on_a_ring! {
     tiny_buffers_carry_bulk = bulk(Config { buffers: (2, 64), ..Config::default() });
     one_buffer_carries_bulk = bulk(Config { buffers: (1, 1), entries: 4, ..Config::default() });
@@ -61,80 +35,17 @@ on_a_ring! {
     a_crowd_shares_four_entries = crowd(Config { entries: 4, ..Config::default() });
     a_broadcast_overflows_small_queues = broadcast();
     relays_both_ways_with_back_pressure = relay();
-    a_kernel_that_gives_up_is_asked_again = given_up();
-    forced_errors_end_one_connection_only = forced();
+    a_kernel_that_gives_up_is_asked_again = given_up(&Config::default());
+    forced_errors_end_one_connection_only = forced(&Config::default());
     forced_errors_of_accept_lose_nobody = forced_accept();
     a_forced_error_of_connect_is_told = forced_connect();
-    storms_under_faults_leave_nothing_behind = storm();
+    storms_under_faults_leave_nothing_behind = storm(&Config::default());
     the_facts_tell_what_was_set_up = facts();
-}
-
-/// Bytes that repeat nowhere soon.
-fn noise(n: usize) -> Vec<u8> {
-    let mut x = 0x9E37_79B9_7F4A_7C15u64;
-    let mut v = Vec::with_capacity(n + 8);
-    while v.len() < n {
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
-        v.extend_from_slice(&x.to_le_bytes());
-    }
-    v.truncate(n);
-    v
-}
-
-/// Sends `data` and FIN while it reads; what came back.
-fn there_and_back(c: &TcpStream, data: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut back = Vec::with_capacity(data.len());
-    let (mut to, mut from) = (c.try_clone()?, c);
-    std::thread::scope(|s| {
-        let sent = s.spawn(move || {
-            to.write_all(data)?;
-            to.shutdown(Shutdown::Write)
-        });
-        let got = from.read_to_end(&mut back);
-        if got.is_err() {
-            let _ = c.shutdown(Shutdown::Both); // so that the sender ends, too
-        }
-        sent.join().expect("the sender does not panic")?;
-        got
-    })?;
-    Ok(back)
-}
-
-/// 16 MB come back equal, with FIN both ways.
-fn bulk(config: Config) {
-    let before = descriptors();
-    let run = start_with(Kind::IoUring, config, Echo);
-    let data = noise(16 << 20);
-    let back = there_and_back(&run.connect(), &data).unwrap();
-    assert!(back == data, "{} of {} bytes, or others", back.len(), data.len());
-    assert_eq!(run.until(|s| matches!(s, Seen::Closed(_))), Seen::Closed(Reason::Finished));
-    run.end();
-    descriptors_are_back_to(before);
-}
-
-/// 200 connections talk at the same time.
-fn crowd(config: Config) {
-    let before = descriptors();
-    let run = start_with(Kind::IoUring, config, Echo);
-    let crowd: Vec<_> = (0..200).map(|_| run.connect()).collect();
-    for round in 0..20u32 {
-        for (i, mut c) in crowd.iter().enumerate() {
-            c.write_all(&[round, i as u32].map(u32::to_le_bytes).concat()).unwrap();
-        }
-        for (i, mut c) in crowd.iter().enumerate() {
-            let mut back = [0; 8];
-            c.read_exact(&mut back).unwrap();
-            assert_eq!(back[..], [round, i as u32].map(u32::to_le_bytes).concat());
-        }
-    }
-    drop(crowd);
-    let ends =
-        (0..200).map(|_| run.until(|s| matches!(s, Seen::Closed(_)))).all(|s| s == Seen::Closed(Reason::Finished));
-    assert!(ends);
-    run.end();
-    descriptors_are_back_to(before);
+    a_receive_that_the_kernel_keeps_ending_is_given_up = kept_ending();
+    a_thousand_share_four_entries = thousand();
+    stopping_under_load_leaves_nothing = stop_under_load();
+    threads_each_have_a_ring = threads();
+    too_little_memory_may_be_locked = memlock();
 }
 
 /// Tells everybody what anybody says, and what the driver has counted.
@@ -258,88 +169,6 @@ fn relay() {
     descriptors_are_back_to(before);
 }
 
-fn fault(op: CqeOp, errno: i32, per_mille: u16) -> CqeFault {
-    CqeFault { op, errno, per_mille, seed: u64::from(per_mille) << 32 | errno as u64 }
-}
-
-/// Errors that say no more than "ask again" are not heard of.
-fn given_up() {
-    for per_mille in [10, 200, 700] {
-        let faults = [
-            fault(CqeOp::Recv, libc::ENOBUFS, per_mille),
-            fault(CqeOp::Recv, libc::ECANCELED, per_mille),
-            fault(CqeOp::Poll, libc::ECANCELED, per_mille),
-            fault(CqeOp::Send, libc::EINTR, per_mille),
-        ];
-        bulk(Config { cqe_faults: faults.to_vec(), ..Config::default() });
-        crowd(Config { cqe_faults: faults.to_vec(), buffers: (2, 64), ..Config::default() });
-    }
-}
-
-/// Talks until it is served or cut off; true if it was served. Whatever came back is right.
-fn visit(at: SocketAddr, data: &[u8]) -> bool {
-    let c = client(at);
-    let mut begun = &c;
-    for word in data.chunks(50).take(10) {
-        let mut back = vec![0; word.len()];
-        match begun.write_all(word).and_then(|()| begun.read_exact(&mut back)) {
-            Ok(()) => assert_eq!(back, word),
-            Err(e) => return cut_off(&e),
-        }
-    }
-    match there_and_back(&c, data) {
-        Ok(back) => {
-            assert!(data.starts_with(&back), "what came back is what was sent");
-            back.len() == data.len()
-        }
-        Err(e) => cut_off(&e),
-    }
-}
-
-fn cut_off(e: &std::io::Error) -> bool {
-    let cut = [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe, ErrorKind::UnexpectedEof, ErrorKind::NotConnected];
-    assert!(cut.contains(&e.kind()), "{e}");
-    false
-}
-
-/// One of each that came has ended.
-fn all_ended(run: Run) {
-    let (mut accepted, mut closed) = (0, 0);
-    let mut count = |s: Seen| {
-        accepted += usize::from(s == Seen::Accepted);
-        closed += usize::from(matches!(s, Seen::Closed(_)));
-        accepted == closed
-    };
-    while !count(run.next()) {}
-    run.end().into_iter().for_each(|s| {
-        count(s);
-    });
-    assert_eq!(accepted, closed, "each connection has one end");
-}
-
-fn forced() {
-    let data = noise(300_000);
-    let before = descriptors();
-    for (op, errno) in [
-        (CqeOp::Recv, libc::ECONNRESET),
-        (CqeOp::Poll, libc::ENOMEM),
-        (CqeOp::Send, libc::ECONNRESET),
-        (CqeOp::Send, libc::ECANCELED),
-        (CqeOp::Send, libc::ENOBUFS),
-    ] {
-        for per_mille in [10, 200] {
-            let config = Config { cqe_faults: vec![fault(op, errno, per_mille)], ..Config::default() };
-            let run = start_with(Kind::IoUring, config, Echo);
-            let at = run.at;
-            let served = (0..60).filter(|_| visit(at, &data)).count();
-            assert!(per_mille < 200 || served < 60, "{op:?} {errno}: nobody was cut off");
-            assert!(op == CqeOp::Send && per_mille == 200 || served > 0, "{op:?} {errno}: nobody was served");
-            all_ended(run);
-        }
-    }
-    descriptors_are_back_to(before);
-}
-
 fn forced_accept() {
     let before = descriptors();
     for errno in [libc::ECANCELED, libc::ECONNABORTED] {
@@ -365,38 +194,6 @@ fn forced_connect() {
     descriptors_are_back_to(before);
 }
 
-/// Clients that reset at any moment, while operations fail at any moment.
-fn storm() {
-    let before = descriptors();
-    let faults = [
-        fault(CqeOp::Recv, libc::ENOBUFS, 200),
-        fault(CqeOp::Recv, libc::ECONNRESET, 10),
-        fault(CqeOp::Poll, libc::ECANCELED, 200),
-        fault(CqeOp::Send, libc::ECANCELED, 50),
-    ];
-    let run = start_with(Kind::IoUring, Config { cqe_faults: faults.to_vec(), entries: 8, ..Config::default() }, Echo);
-    let (at, data) = (run.at, noise(200_000));
-    std::thread::scope(|s| {
-        for i in 0..4usize {
-            let data = &data;
-            s.spawn(move || {
-                for n in 0..200 {
-                    let mut c = client(at);
-                    reset_on_close(&c);
-                    let part = &data[..(n * 997 + i * 131) % data.len()];
-                    // The server may have ended it already; with the limit it may be stuck, which a reset ends.
-                    let _ = c.set_write_timeout(Some(std::time::Duration::from_millis(5)));
-                    let _ = c.write_all(part);
-                    let _ = c.set_nonblocking(true);
-                    let _ = c.read(&mut vec![0; n * 100]);
-                }
-            });
-        }
-    });
-    all_ended(run);
-    descriptors_are_back_to(before);
-}
-
 /// Says the driver's facts.
 struct Facts(Sender<Seen>);
 
@@ -414,8 +211,188 @@ fn facts() {
     let run = start_with(Kind::IoUring, Config { entries: 64, ..Config::default() }, Facts);
     let Seen::Said(facts) = run.next() else { panic!("facts") };
     assert!(facts.starts_with("entries=64\nfeatures=IORING_FEAT_SINGLE_MMAP, IORING_FEAT_NODROP, "), "{facts}");
-    assert!(facts.contains("mode=multishot, provided buffers 128 x 2048 bytes"), "{facts}");
+    assert!(facts.contains("mode=multishot, provided buffers 128 x 2 KiB"), "{facts}");
     run.end();
+}
+
+/// Every multishot receive is ended at once: without the switch to single-shot nobody would be served.
+fn kept_ending() {
+    let faults = vec![fault(CqeOp::RecvMulti, libc::ECANCELED, 1000)];
+    crowd(Config { cqe_faults: faults.clone(), ..Config::default() });
+    // The control: single-shot receives, too, are ended then, and nothing is heard until the time is over.
+    let faults = vec![CqeFault { op: CqeOp::Recv, ..faults[0] }];
+    let run = start_with(Kind::IoUring, Config { cqe_faults: faults, ..Config::default() }, Echo);
+    let c = run.connect();
+    c.set_read_timeout(Some(std::time::Duration::from_millis(300))).unwrap();
+    (&c).write_all(b"x").unwrap();
+    assert_eq!((&c).read(&mut [0]).expect_err("no answer").kind(), std::io::ErrorKind::WouldBlock);
+    drop(c);
+    run.end();
+}
+
+/// Everybody of a thousand speaks before anybody is read from.
+fn thousand() {
+    for config in [
+        Config { entries: 4, buffers: (2, 64), ..Config::default() },
+        Config { entries: 4, link: true, ..Config::default() },
+        Config { entries: 4, buffers: (2, 64), lend: Some(Buffers::Fixed), ..Config::default() },
+    ] {
+        let before = descriptors();
+        let run = start_with(Kind::IoUring, config, Echo);
+        let crowd: Vec<_> = (0..1000).map(|_| run.connect()).collect();
+        for round in 0..3u32 {
+            for (i, mut c) in crowd.iter().enumerate() {
+                c.write_all(&[round, i as u32].map(u32::to_le_bytes).concat()).unwrap();
+            }
+            for (i, mut c) in crowd.iter().enumerate() {
+                let mut back = [0; 8];
+                c.read_exact(&mut back).unwrap();
+                assert_eq!(back[..], [round, i as u32].map(u32::to_le_bytes).concat());
+            }
+        }
+        drop(crowd);
+        run.end();
+        descriptors_are_back_to(before);
+    }
+}
+
+/// The app exits while a hundred connections are flooded, paused, read from and written to: the ring gives everything
+/// back, or its end would abort the process.
+fn stop_under_load() {
+    for config in [
+        Config::default(),
+        Config { link: true, ..Config::default() },
+        Config { lend: Some(Buffers::Plain), ..Config::default() },
+        Config { lend: Some(Buffers::Fixed), direct_files: true, entries: 8, ..Config::default() },
+        Config { as_kernel: Some((5, 11)), ..Config::default() },
+    ] {
+        let before = descriptors();
+        let mut run = start_with(Kind::IoUring, config, Echo);
+        let crowd: Vec<_> = (0..100).map(|_| run.connect()).collect();
+        let senders = crowd.iter().enumerate().map(|(i, c)| {
+            let mut to = c.try_clone().unwrap();
+            std::thread::spawn(move || {
+                let block = vec![i as u8; 100 + i * 1000];
+                while to.write_all(&block).is_ok() {}
+            })
+        });
+        let senders: Vec<_> = senders.collect();
+        for mut c in crowd.iter().step_by(3) {
+            c.read_exact(&mut [0; 100]).unwrap(); // the load has begun
+        }
+        run.until(|s| matches!(s, Seen::Paused(_)));
+        run.quit();
+        drop(run);
+        senders.into_iter().for_each(|s| s.join().unwrap());
+        drop(crowd);
+        descriptors_are_back_to(before);
+    }
+}
+
+/// Two loops share a port; both end.
+fn threads() {
+    let before = descriptors();
+    let at = Addr::Ip(SocketAddr::from(([127, 0, 0, 1], 0)));
+    let bound = Bound::new(&at, 0, 1024, true).unwrap();
+    let Addr::Ip(at) = bound.at else { panic!("an address") };
+    let (tell, seen) = std::sync::mpsc::channel();
+    let config = Config { threads: 2, ..Config::default() };
+    let run = std::thread::spawn(move || {
+        drivers::run(Kind::IoUring, |shard| Shard(Echo(tell.clone()), shard, 0), vec![bound], &config)
+    });
+    let crowd: Vec<_> = (0..64).map(|_| client(at)).collect();
+    for mut c in &crowd {
+        c.write_all(b"hello").unwrap();
+        c.read_exact(&mut [0; 5]).unwrap();
+    }
+    drop(crowd);
+    assert_eq!(run.join().unwrap().unwrap(), 7);
+    assert_eq!(seen.iter().filter(|s| *s == Seen::Accepted).count(), 64);
+    descriptors_are_back_to(before);
+}
+
+/// Ends when all loops together have seen 64 connections close.
+struct Shard(Echo, proto_core::Shard, usize);
+
+impl proto_core::App for Shard {
+    type Job = core::convert::Infallible;
+    type Msg = usize;
+    fn handle(&mut self, input: Input<'_, usize>, cx: &mut proto_core::Cx<'_, Self::Job, usize>) {
+        let first = proto_core::Shard(0);
+        match input {
+            Input::Accepted { .. } => tell(&self.0.0, Seen::Accepted),
+            Input::Bytes(t, chunk) => cx.tx(t).into_iter().for_each(|tx| tx.put(&chunk)),
+            Input::Eof(t) => cx.tx(t).into_iter().for_each(proto_core::Tx::finish),
+            Input::Closed(t, _) if t.part() == 0 => cx.op(Op::Post { to: first, msg: 1 }),
+            Input::Post(_, n) if self.1 == first => {
+                self.2 += n;
+                if self.2 == 64 {
+                    cx.op(Op::Post { to: proto_core::Shard(1), msg: 0 });
+                    cx.exit(7);
+                }
+            }
+            Input::Post(..) => cx.exit(0),
+            _ => {}
+        }
+    }
+    fn deadline(&self) -> Option<proto_core::Deadline> {
+        None
+    }
+    fn work(job: Self::Job) -> usize {
+        match job {}
+    }
+}
+
+/// Without the right to lock memory, and with a limit: fewer buffers and a note, then the error.
+fn memlock() {
+    let before = getrlimit(Resource::Memlock);
+    let limited = |kib: u64, config: Config| {
+        setrlimit(Resource::Memlock, Rlimit { current: Some(kib << 10), maximum: before.maximum }).unwrap();
+        std::thread::spawn(move || {
+            drop_rights();
+            let (tell, seen) = std::sync::mpsc::channel();
+            let run = drivers::run(Kind::IoUring, |_| Told(tell.clone()), Vec::new(), &config);
+            (run.map_err(|e| e.to_string()), seen.try_iter().collect::<Vec<_>>())
+        })
+        .join()
+        .unwrap()
+    };
+    let fixed = Config { entries: 4, buffers: (512, 4096), lend: Some(Buffers::Fixed), ..Config::default() };
+    let (run, seen) = limited(1024, fixed.clone());
+    let (none, _) = limited(0, fixed.clone());
+    let (enough, unlimited) = limited(7 << 10, fixed);
+    setrlimit(Resource::Memlock, before).unwrap();
+    let text = none.expect_err("nothing may be locked");
+    assert!(text.contains("RLIMIT_MEMLOCK is 0 KiB, need ") && text.ends_with("raise it (ulimit -l)"), "{text}");
+    let note = |seen: &[Seen]| match seen {
+        [Seen::Said(facts)] => facts.split('\n').find(|f| f.starts_with("note=")).map(String::from),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((run, enough), (Ok(0), Ok(0)));
+    assert_eq!(note(&unlimited), None, "the control");
+    let note = note(&seen).expect("a note");
+    assert!(note.starts_with("note=RLIMIT_MEMLOCK allows ") && note.ends_with(" buffers only, not 512"), "{note}");
+}
+
+/// Says the driver's facts and ends.
+struct Told(Sender<Seen>);
+
+impl Told {
+    fn on(&mut self, input: In<'_>, cx: Ctx<'_, '_>) {
+        Facts(self.0.clone()).on(input, cx);
+        cx.exit(0);
+    }
+}
+plain_app!(Told);
+
+/// This thread may do no more than anybody.
+#[allow(unsafe_code)]
+fn drop_rights() {
+    let header = [0x2008_0522u32, 0]; // _LINUX_CAPABILITY_VERSION_3, this thread
+    let none = [0u32; 6];
+    // SAFETY: both are what the call reads, by its third version: a version and an id, and two times three words.
+    let done = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), none.as_ptr()) };
+    assert_eq!(done, 0);
 }
 
 /// What a container's filter does: the system call fails for this thread.
@@ -450,7 +427,8 @@ fn a_kernel_that_refuses_is_named() {
         let (available, (kind, why), run) = refused.join().unwrap();
         let text = available.expect_err("the filter refuses");
         assert!(text.starts_with("io_uring is not available: ") && text.contains(cause), "{text}");
-        assert!(text.ends_with("; use --driver epoll, or allow io_uring_setup"), "{text}");
+        let hint = if errno == libc::ENOMEM { "raise it (ulimit -l)" } else { "allow io_uring_setup" };
+        assert!(text.ends_with(&format!("; use --driver epoll, or {hint}")), "{text}");
         assert_eq!((kind, &why), (Kind::Epoll, &text));
         assert_eq!(run.expect_err("no fall-back").to_string(), text);
     }

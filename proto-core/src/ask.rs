@@ -131,7 +131,8 @@ pub enum Ask {
         /// The path.
         path: String,
     },
-    /// `Answer::Done`. Takes effect after the last queued output that names the file.
+    /// `Answer::Done`. Nothing more can be asked about the file; it is closed after the last queued output that names it.
+    /// Output above a layer does not count: there the range is read through the layer, so close after the body is done.
     CloseFile(FileId),
     /// `Answer::Resolved`: by the operating system's resolver, off the loop.
     Resolve {

@@ -25,7 +25,8 @@ use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 /// ```
 #[derive(Debug)]
 pub struct Conns<M> {
-    slots: Slots<Conn<M>>,
+    /// Boxed: one that was released leaves no hole of its size behind.
+    slots: Slots<Box<Conn<M>>>,
     touched: Vec<Token>,
     timers: Timers<Token>,
     /// Questions of `settle` that are not answered yet.
@@ -47,13 +48,13 @@ impl<M: Machine> Conns<M> {
         if let Some(wire) = cx.wire(t) {
             conn.start(now, wire);
         }
-        self.slots.insert(t, conn);
+        self.slots.insert(t, Box::new(conn));
         self.touch(t);
     }
     /// Forgets a connection: the answer to `Input::Closed`.
     pub fn remove(&mut self, t: Token) -> Option<Conn<M>> {
         self.timers.disarm(t);
-        self.slots.remove(t)
+        self.slots.remove(t).map(|conn| *conn)
     }
     /// Gives a connection without layers back to the app, which writes to it itself from now on: what a protocol does that
     /// has become a plain stream. The unread tail is [`Conn::take_tail`].
@@ -65,11 +66,11 @@ impl<M: Machine> Conns<M> {
     /// A connection, marked to be settled.
     pub fn get(&mut self, t: Token) -> Option<&mut Conn<M>> {
         self.touch(t);
-        self.slots.get_mut(t)
+        self.slots.get_mut(t).map(Box::as_mut)
     }
     /// A connection, to look at.
     pub fn peek(&self, t: Token) -> Option<&Conn<M>> {
-        self.slots.get(t)
+        self.slots.get(t).map(Box::as_ref)
     }
     /// Where bytes for the peer go: above all layers. `None` once the output is finished.
     pub fn out<'a, J, X>(&'a mut self, t: Token, cx: &'a mut Cx<'_, J, X>) -> Option<&'a mut Tx> {
@@ -89,7 +90,7 @@ impl<M: Machine> Conns<M> {
     }
     /// All, in slot order.
     pub fn iter(&self) -> impl Iterator<Item = (Token, &Conn<M>)> {
-        self.slots.iter()
+        self.slots.iter().map(|(t, conn)| (t, &**conn))
     }
     /// How many there are.
     pub fn len(&self) -> usize {
@@ -236,13 +237,13 @@ impl<M: Machine> Conns<M> {
     /// The next time at which [`Conns::due`] has something to do.
     pub fn deadline(&self) -> Option<Deadline> {
         let (at, t) = self.timers.next()?;
-        let d = self.slots.get(t).and_then(Conn::deadline);
+        let d = self.slots.get(t).and_then(|conn| conn.deadline());
         Some(Deadline { at, since: d.map_or(at, |d| d.since), why: d.map_or("a timer", |d| d.why) })
     }
     /// A connection whose deadline has passed, after its machine was told. Go over it with [`Conns::resume`] next.
     pub fn due<J, X>(&mut self, cx: &mut Cx<'_, J, X>) -> Option<(Token, Result<(), Fault>)> {
         while let Some(t) = self.timers.pop(cx.now) {
-            let Some(d) = self.slots.get(t).and_then(Conn::deadline) else { continue };
+            let Some(d) = self.slots.get(t).and_then(|conn| conn.deadline()) else { continue };
             if d.at > cx.now {
                 self.timers.arm(t, d.at); // it had moved
                 continue;

@@ -41,6 +41,9 @@ pub enum Signal {
         /// Height.
         rows: u16,
     },
+    /// SIGCONT after a stop, for an app that has asked for the terminal ([`crate::Op::Terminal`]): others may have written
+    /// on it in the meantime.
+    Continue,
 }
 
 /// What went wrong in the driver and is not about one connection; it goes on.

@@ -80,6 +80,13 @@ pub enum Op<J, M> {
         /// What.
         msg: M,
     },
+    /// Whether the terminal on standard input delivers every key at once, shows none of them, and marks what is pasted
+    /// ([`crate::terminal::PASTE_ON`]). Ctrl-C and Ctrl-Z stay signals; after a stop [`crate::Signal::Continue`] comes. The
+    /// driver puts the terminal in order whenever the program stops, ends or dies. Nothing without a terminal.
+    Terminal {
+        /// Raw, or as it was.
+        raw: bool,
+    },
     /// Ends the program after standard output and error are flushed.
     Exit(u8),
 }
@@ -98,6 +105,7 @@ impl<J, M> Op<J, M> {
             Op::Job { id, hold, .. } => format!("job {id:?} hold {hold:?}"),
             Op::Cancel(id) => format!("cancel {id:?}"),
             Op::Post { to, .. } => format!("post to {to:?}"),
+            Op::Terminal { raw } => format!("terminal raw {raw}"),
             Op::Exit(code) => format!("exit {code}"),
         }
     }

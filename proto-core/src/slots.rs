@@ -3,50 +3,60 @@ use crate::Token;
 use alloc::vec::Vec;
 
 /// What an app or driver knows about each token. A stale token finds nothing.
+///
+/// The tokens lie apart from the values, side by side: a look for a token that is not there touches no value, and
+/// with thousands of connections each value is a miss of the cache.
 #[derive(Debug)]
 pub struct Slots<T> {
-    slots: Vec<Option<(Token, T)>>,
+    /// Whose the value is, as bits; [`NOBODY`] where there is none.
+    owners: Vec<u64>,
+    values: Vec<Option<T>>,
     len: usize,
 }
 
+/// No token of an app: its index and part are the last ones.
+const NOBODY: u64 = u64::MAX;
+
 impl<T> Default for Slots<T> {
     fn default() -> Self {
-        Slots { slots: Vec::new(), len: 0 }
+        Slots { owners: Vec::new(), values: Vec::new(), len: 0 }
     }
 }
 
 impl<T> Slots<T> {
     /// Remembers `v` for `t`, and forgets what an earlier life of the slot left.
     pub fn insert(&mut self, t: Token, v: T) {
-        if self.slots.len() <= t.index() {
-            self.slots.resize_with(t.index() + 1, || None);
+        if self.owners.len() <= t.index() {
+            self.owners.resize(t.index() + 1, NOBODY);
+            self.values.resize_with(t.index() + 1, || None);
         }
-        if let Some(slot) = self.slots.get_mut(t.index()) {
-            self.len += usize::from(slot.is_none());
-            *slot = Some((t, v));
+        if let (Some(owner), Some(value)) = (self.owners.get_mut(t.index()), self.values.get_mut(t.index())) {
+            self.len += usize::from(*owner == NOBODY);
+            (*owner, *value) = (t.to_bits(), Some(v));
         }
+    }
+    #[inline]
+    fn has(&self, t: Token) -> bool {
+        self.owners.get(t.index()) == Some(&t.to_bits())
     }
     /// What is known about `t`.
     #[inline]
     pub fn get(&self, t: Token) -> Option<&T> {
-        match self.slots.get(t.index()) {
-            Some(Some((own, v))) if *own == t => Some(v),
-            _ => None,
-        }
+        if self.has(t) { self.values.get(t.index())?.as_ref() } else { None }
     }
     /// What is known about `t`, to change.
     #[inline]
     pub fn get_mut(&mut self, t: Token) -> Option<&mut T> {
-        match self.slots.get_mut(t.index()) {
-            Some(Some((own, v))) if *own == t => Some(v),
-            _ => None,
-        }
+        if self.has(t) { self.values.get_mut(t.index())?.as_mut() } else { None }
     }
     /// Forgets `t`.
     pub fn remove(&mut self, t: Token) -> Option<T> {
-        self.get(t)?;
+        if !self.has(t) {
+            return None;
+        }
         self.len -= 1;
-        self.slots.get_mut(t.index())?.take().map(|(_, v)| v)
+        *self.owners.get_mut(t.index())? = NOBODY;
+        self.values.get_mut(t.index())?.take()
     }
     /// How many there are.
     pub fn len(&self) -> usize {
@@ -58,11 +68,13 @@ impl<T> Slots<T> {
     }
     /// All, in slot order.
     pub fn iter(&self) -> impl Iterator<Item = (Token, &T)> {
-        self.slots.iter().flatten().map(|(t, v)| (*t, v))
+        let all = self.owners.iter().zip(&self.values);
+        all.filter_map(|(bits, v)| Some((Token::from_bits(*bits), v.as_ref()?)))
     }
     /// All, in slot order, to change.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (Token, &mut T)> {
-        self.slots.iter_mut().flatten().map(|(t, v)| (*t, v))
+        let all = self.owners.iter().zip(&mut self.values);
+        all.filter_map(|(bits, v)| Some((Token::from_bits(*bits), v.as_mut()?)))
     }
 }
 

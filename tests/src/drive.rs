@@ -2,7 +2,7 @@
 //!
 //! Knows nothing but the contract, so that fuzz targets use it too. What breaks a law of
 //! [`proto_core::Machine`] is an `Err` with a sentence.
-use proto_core::{Deadline, Instant, Machine, Rx, Step, Tx};
+use proto_core::{Deadline, Flight, Instant, Machine, Rx, Step, Tx};
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -270,26 +270,17 @@ enum Answer {
 /// Takes output: as readiness drivers do, or as completion drivers do.
 fn drain(tx: &mut Tx, n: usize, flights: bool, log: &mut Log) {
     let mut n = n.min(tx.len());
-    while flights && n > 0 && tx.launch(3) {
+    let mut flight = Flight::default();
+    while flights && n > 0 && tx.launch(3, &mut flight) {
         let at = log.output.len();
-        log.output.extend(tx.flight().flatten().take(n));
+        log.output.extend(flight.chunks().flatten().take(n));
         let sent = log.output.len() - at;
-        tx.confirm(sent, None);
+        tx.land(sent, &mut flight, None);
         n -= sent;
-        if !tx.is_landed() {
-            break;
-        }
     }
-    if tx.is_landed() {
-        let at = log.output.len();
-        log.output.extend(tx.chunks().flatten().take(n));
-        tx.consume(log.output.len() - at, None);
-    } else {
-        // The rest of the flight is confirmed before anything else is done with it.
-        let at = log.output.len();
-        log.output.extend(tx.flight().flatten());
-        tx.confirm(log.output.len() - at, None);
-    }
+    let at = log.output.len();
+    log.output.extend(tx.chunks().flatten().take(n));
+    tx.consume(log.output.len() - at, None);
 }
 
 /// What a machine does with `input`, cut at `cuts` (ascending), with `plan`. At the end of input if `eof`: told with

@@ -2,10 +2,14 @@
 
 pub mod alloc;
 pub mod corpus;
+pub mod desk;
 pub mod drive;
 pub mod http1;
+pub mod keys;
 pub mod laws;
 pub mod process;
+pub mod pty;
 pub mod scenario;
+pub mod screen;
 pub mod subjects;
 pub mod transcript;

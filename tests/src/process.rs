@@ -3,6 +3,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,8 @@ pub struct Tool {
     stderr: Receiver<String>,
     /// The lines of standard output taken so far.
     pub lines: Vec<String>,
+    /// A line that was seen and not taken.
+    ahead: Option<String>,
 }
 
 /// How a tool ended.
@@ -71,13 +74,20 @@ impl Tool {
         command.args(args);
         Tool::spawn(command)
     }
+    /// Starts a tool that has a control socket, and where that will be: in a folder of its own.
+    pub fn controlled(name: &str, args: &[&str]) -> (Tool, RuntimeDir) {
+        let dir = RuntimeDir::new();
+        let mut command = Command::new(tool(name));
+        command.args(args).env("XDG_RUNTIME_DIR", &dir.0);
+        (Tool::spawn(command), dir)
+    }
     /// Starts a command, its three streams as pipes.
     pub fn spawn(mut command: Command) -> Tool {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
         let stdout = pump(child.stdout.take().expect("stdout"));
         let stderr = pump(child.stderr.take().expect("stderr"));
-        Tool { child, stdout, stderr, lines: Vec::new() }
+        Tool { child, stdout, stderr, lines: Vec::new(), ahead: None }
     }
     /// Its process id.
     pub fn pid(&self) -> u32 {
@@ -85,7 +95,8 @@ impl Tool {
     }
     /// The next line of standard output, without its end.
     pub fn line(&mut self) -> String {
-        match self.stdout.recv_timeout(PATIENCE) {
+        let next = self.ahead.take().map_or_else(|| self.stdout.recv_timeout(PATIENCE), Ok);
+        match next {
             Ok(line) => {
                 self.lines.push(line.trim_end_matches('\n').to_string());
                 self.lines.last().cloned().unwrap_or_default()
@@ -106,6 +117,18 @@ impl Tool {
     pub fn type_in(&mut self, text: &str) {
         let stdin = self.child.stdin.as_mut().expect("stdin is open");
         stdin.write_all(text.as_bytes()).and_then(|()| stdin.flush()).expect("the tool reads");
+    }
+    /// The same, for one that may have ended.
+    pub fn try_type_in(&mut self, text: &str) -> bool {
+        let stdin = self.child.stdin.as_mut();
+        stdin.is_some_and(|s| s.write_all(text.as_bytes()).and_then(|()| s.flush()).is_ok())
+    }
+    /// There is a line of standard output that was not taken.
+    pub fn has_line(&mut self) -> bool {
+        if self.ahead.is_none() {
+            self.ahead = self.stdout.try_recv().ok();
+        }
+        self.ahead.is_some()
     }
     /// Ends its standard input.
     pub fn end_input(&mut self) {
@@ -154,6 +177,32 @@ impl Drop for Tool {
     fn drop(&mut self) {
         let _ = self.child.kill(); // it may have ended
         let _ = self.child.wait();
+    }
+}
+
+/// A folder for control sockets, removed at the end.
+#[derive(Debug)]
+pub struct RuntimeDir(pub PathBuf);
+
+impl RuntimeDir {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let n = NEXT.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("drywire-tests-{}-{n}", std::process::id()));
+        std::fs::create_dir_all(&dir).expect("a folder");
+        RuntimeDir(dir)
+    }
+    /// Gives one order to the tool on that port and reads the answer to its end.
+    pub fn order(&self, name: &str, port: u16, order: &str) -> String {
+        let path = self.0.join(format!("drywire-{name}-{port}.sock"));
+        let path = path.to_str().expect("a name");
+        drivers::listen::ask_control(path, order).unwrap_or_else(|e| panic!("{path}: {e}"))
+    }
+}
+
+impl Drop for RuntimeDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0); // it is in the way of nobody
     }
 }
 

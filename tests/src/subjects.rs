@@ -1,6 +1,6 @@
 //! The machines of `proto-core`, as subjects of transcripts, laws and fuzzing.
 use crate::drive::{Said, Subject};
-use proto_core::{Tx, echo, http1, line};
+use proto_core::{Tx, echo, http1, line, terminal};
 use std::str::FromStr;
 
 type Settings = [(String, String)];
@@ -108,5 +108,51 @@ impl Subject for Echo {
             }
             echo::Event::Answered(n) => Said::Event(format!("answered {n}")),
         }
+    }
+}
+
+/// [`terminal::Editor`] on a screen of 40 columns, or of `columns`; Tab completes nothing.
+pub struct Keys;
+
+impl Subject for Keys {
+    type Machine = terminal::Editor;
+    fn new(settings: &Settings) -> Result<terminal::Editor, String> {
+        let mut limits = terminal::Limits::default();
+        let (mut columns, mut prompt) = (40u16, String::new());
+        each(settings, |name, value| match name {
+            "columns" => number(value, &mut columns),
+            "line" => number(value, &mut limits.line),
+            "history" => number(value, &mut limits.history),
+            "query" => number(value, &mut limits.query),
+            "prompt" => {
+                prompt = format!("{value} ");
+                Ok(true)
+            }
+            _ => Ok(false),
+        })?;
+        let (mut editor, mut unseen) = (terminal::Editor::new(limits), Tx::default());
+        editor.set_prompt(&prompt, &mut unseen);
+        editor.resize(columns, &mut unseen);
+        editor.show(&mut unseen);
+        Ok(editor)
+    }
+    fn said(event: terminal::Event, _: &mut Tx) -> Said {
+        Said::Event(match event {
+            terminal::Event::Line(l) => format!("line {}", l.escape_debug()),
+            terminal::Event::Complete(w) => format!("complete {}", w.escape_debug()),
+            other => format!("{other:?}").to_lowercase(),
+        })
+    }
+    fn command(editor: &mut terminal::Editor, tx: &mut Tx, text: &str) -> Result<(), String> {
+        match text.split_once(' ').unwrap_or((text, "")) {
+            ("print", what) => editor.print(&String::from_utf8_lossy(&crate::transcript::unescape(what)?), tx),
+            ("complete", names) => editor.complete(names.split(' '), " ", tx),
+            ("columns", n) => editor.resize(n.parse().map_err(|e| format!("{n}: {e}"))?, tx),
+            ("leave", mark) => editor.leave(mark, tx),
+            ("hide", _) => editor.hide(tx),
+            ("show", _) => editor.show(tx),
+            _ => return Err(format!("no such command: {text}")),
+        }
+        Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! What a member's line does.
-use super::core::{Chat, LOBBY};
-use super::names::{clean, folded, is_nick, is_room};
+use super::core::{Broadcast, Chat, Delivery, LOBBY, tag};
+use super::events::Event;
+use super::names::{clean, folded, is_nick};
 use crate::text::Clock;
 use proto_core::{Token, Wall};
 
@@ -20,6 +21,7 @@ const HELP: &str = "\
 * /me TEXT        say what you do
 * /join ROOM      go to a room (#name); /part leaves it, /rooms lists them
 * /topic [TEXT]   show or set the room's topic
+* /resume ROOM [N]  number the room's lines, and repeat those after number N
 * /ignore [NICK]  do not hear somebody (again: hear them), or list whom you do not hear
 * /quit [TEXT]    leave
 * //text          say /text";
@@ -41,7 +43,8 @@ impl Chat {
             "quit" => return Done::Quit(rest.into()),
             "msg" => self.whisper(t, rest),
             "me" => return self.act(t, rest, now),
-            "join" => self.join(t, rest),
+            "join" => self.join(t, rest, now),
+            "resume" => self.resume(t, rest, now),
             "part" => self.part(t),
             "rooms" => self.list_rooms(t),
             "topic" => self.topic(t, rest),
@@ -51,17 +54,25 @@ impl Chat {
         Done::Stay(None)
     }
     fn say(&mut self, t: Token, text: &str, now: Wall) -> Done {
-        self.tell_room(t, now, |nick| format!("<{nick}> {text}"))
+        self.tell_room(t, now, text, false)
     }
     fn act(&mut self, t: Token, text: &str, now: Wall) -> Done {
-        self.tell_room(t, now, |nick| format!("* {nick} {text}"))
+        self.tell_room(t, now, text, true)
     }
-    fn tell_room(&mut self, t: Token, now: Wall, line: impl FnOnce(&str) -> String) -> Done {
+    fn tell_room(&mut self, t: Token, now: Wall, text: &str, act: bool) -> Done {
         let Some(m) = self.members.get(t) else { return Done::Stay(None) };
-        let (room, line, from) = (m.room.clone(), line(&m.nick), folded(&m.nick));
+        let (room, nick, numbered) = (m.room.clone(), m.nick.clone(), m.numbered);
+        let line = if act { format!("* {nick} {text}") } else { format!("<{nick}> {text}") };
         let with_end = format!("{line}\n");
-        self.broadcast(&room, Some(t), Some(&from), &with_end);
-        self.remember(&room, &with_end, now);
+        let limits = self.limits;
+        let Some(r) = self.rooms.get_mut(&room) else { return Done::Stay(None) };
+        let number = r.past.push(with_end.clone().into(), now, &limits);
+        let about = Broadcast { from: Some(&folded(&nick)), number: Some(number) };
+        self.broadcast(&room, Some(t), &with_end, about);
+        if numbered {
+            self.reply(t, &tag(number, &room));
+        }
+        self.event(|| Event::Say { nick, room: room.clone(), text: text.into(), act });
         Done::Stay(Some(if room == LOBBY { line } else { format!("{room} {line}") }))
     }
     fn nick(&mut self, t: Token, name: &str) {
@@ -78,6 +89,7 @@ impl Chat {
         self.nicks.remove(&folded(&old));
         self.nicks.insert(key, t);
         self.reply(t, &format!("* You are now known as {name}"));
+        self.event(|| Event::Nick { nick: old.clone(), to: name.into() });
         self.notice(&room, Some(t), &format!("* {old} is now known as {name}\n"));
     }
     fn who(&mut self, t: Token) {
@@ -95,66 +107,8 @@ impl Chat {
         let Some(from) = self.members.get(t).map(|m| m.nick.clone()) else { return };
         if self.members.get(other).is_some_and(|m| !m.ignored.contains(&folded(&from))) {
             let line = format!("<{from}> (to you) {text}\n").into();
-            self.out.push_back(super::core::Delivery { to: other, line, droppable: true });
+            self.out.push_back(Delivery { to: other, line, droppable: true });
         }
-    }
-    fn join(&mut self, t: Token, room: &str) {
-        let room = folded(room);
-        if !is_room(&room) {
-            return self.reply(t, "! room must be # and 1-31 letters, digits, _ or -");
-        }
-        let Some(m) = self.members.get_mut(t) else { return };
-        if m.rooms.contains(&room) {
-            m.room = room.clone();
-            return self.reply(t, &format!("* You are in {room}"));
-        }
-        if m.rooms.len() >= self.limits.rooms_each {
-            return self.reply(t, &format!("! you are in {} rooms already", self.limits.rooms_each));
-        }
-        if !self.rooms.contains_key(&room) && self.rooms.len() >= self.limits.rooms {
-            return self.reply(t, &format!("! there are {} rooms already", self.limits.rooms));
-        }
-        self.put_into(t, &room);
-        self.reply(t, &format!("* You are in {room}"));
-        self.topic(t, "");
-        self.replay(t, &room);
-    }
-    fn part(&mut self, t: Token) {
-        let Some(m) = self.members.get_mut(t) else { return };
-        let (room, nick) = (m.room.clone(), m.nick.clone());
-        if m.rooms.len() == 1 {
-            return self.reply(t, "! this is your only room (try /quit)");
-        }
-        m.rooms.remove(&room);
-        let next = m.rooms.first().cloned().unwrap_or_else(|| LOBBY.into());
-        m.room = next.clone();
-        self.take_out(t, &room);
-        self.notice(&room, None, &format!("* {nick} left {room}\n"));
-        self.reply(t, &format!("* You are in {next}"));
-    }
-    fn list_rooms(&mut self, t: Token) {
-        let row = |(name, r): (&String, &super::core::Room)| {
-            let topic = if r.topic.is_empty() { String::new() } else { format!(": {}", r.topic) };
-            format!("* {name} ({}){topic}", r.members.len())
-        };
-        let rows: Vec<String> = self.rooms.iter().map(row).collect();
-        self.reply(t, &rows.join("\n"));
-    }
-    fn topic(&mut self, t: Token, text: &str) {
-        let Some((room, nick)) = self.members.get(t).map(|m| (m.room.clone(), m.nick.clone())) else { return };
-        let Some(r) = self.rooms.get_mut(&room) else { return };
-        if text.is_empty() {
-            if !r.topic.is_empty() {
-                let line = format!("* topic of {room}: {}", r.topic);
-                self.reply(t, &line);
-            }
-            return;
-        }
-        if text.len() > self.limits.topic {
-            return self.reply(t, &format!("! a topic has at most {} bytes", self.limits.topic));
-        }
-        r.topic = text.into();
-        self.broadcast(&room, None, None, &format!("* {nick} set the topic of {room}: {text}\n"));
     }
     fn ignore(&mut self, t: Token, nick: &str) {
         let Some(m) = self.members.get_mut(t) else { return };

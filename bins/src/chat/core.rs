@@ -1,7 +1,8 @@
 //! The chat itself: who is here, which rooms there are, who hears what. It knows tokens and text, no bytes of a wire,
 //! so that other ways in (WebSocket, TLS) share it.
+use super::events::Event;
 use super::names::folded;
-use crate::text::Clock;
+use super::past::Past;
 use proto_core::{Bytes, Slots, Token, Wall};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -53,14 +54,21 @@ pub struct Member {
     pub room: String,
     pub(super) rooms: BTreeSet<String>,
     pub(super) ignored: BTreeSet<String>,
+    /// Lines come with their numbers: it has said `/resume`.
+    pub(super) numbered: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Room {
     pub topic: String,
     pub members: BTreeSet<Token>,
-    history: VecDeque<Bytes>,
-    history_bytes: usize,
+    pub past: Past,
+}
+
+impl Room {
+    fn new(now: Wall) -> Self {
+        Room { topic: String::new(), members: BTreeSet::new(), past: Past::new(now) }
+    }
 }
 
 /// The state of a chat. Commands are in `commands.rs`.
@@ -76,6 +84,9 @@ pub struct Chat {
     guests: u64,
     /// Lines to be delivered, in order.
     pub out: VecDeque<Delivery>,
+    /// What happened, if somebody wants to know.
+    pub events: VecDeque<Event>,
+    watched: bool,
 }
 
 impl Chat {
@@ -90,6 +101,18 @@ impl Chat {
             utc,
             guests: 0,
             out: VecDeque::new(),
+            events: VecDeque::new(),
+            watched: false,
+        }
+    }
+    /// From now on [`Chat::events`] is filled; the caller empties it.
+    pub fn watch(&mut self) {
+        self.watched = true;
+    }
+    /// Something happened.
+    pub fn event(&mut self, event: impl FnOnce() -> Event) {
+        if self.watched {
+            self.events.push_back(event());
         }
     }
     /// Somebody comes in, as `guestN`, into the lobby.
@@ -103,8 +126,9 @@ impl Chat {
         };
         self.nicks.insert(nick.clone(), t);
         let (rooms, ignored) = (BTreeSet::new(), BTreeSet::new());
-        self.members.insert(t, Member { nick, since: now, room: LOBBY.into(), rooms, ignored });
-        self.put_into(t, LOBBY);
+        let room = LOBBY.into();
+        self.members.insert(t, Member { nick, since: now, room, rooms, ignored, numbered: false });
+        self.put_into(t, LOBBY, now);
     }
     /// Somebody is gone; the nickname is free at once.
     pub fn leave(&mut self, t: Token, words: &str) {
@@ -112,6 +136,7 @@ impl Chat {
         let (rooms, nick) = (std::mem::take(&mut m.rooms), m.nick.clone());
         for room in rooms {
             self.take_out(t, &room);
+            self.event(|| Event::Leave { nick: nick.clone(), room: room.clone(), words: words.into() });
             let words = if words.is_empty() { String::new() } else { format!(" ({words})") };
             self.notice(&room, Some(t), &format!("* {nick} left{words}\n"));
         }
@@ -131,14 +156,20 @@ impl Chat {
         self.members.is_empty()
     }
 
-    pub(super) fn put_into(&mut self, t: Token, room: &str) {
+    /// Who has that nickname.
+    pub fn find(&self, nick: &str) -> Option<Token> {
+        self.nicks.get(&folded(nick)).copied()
+    }
+
+    pub(super) fn put_into(&mut self, t: Token, room: &str, now: Wall) {
         let nick = self.members.get_mut(t).map(|m| {
             m.rooms.insert(room.into());
             m.room = room.into();
             m.nick.clone()
         });
-        self.rooms.entry(room.into()).or_default().members.insert(t);
+        self.rooms.entry(room.into()).or_insert_with(|| Room::new(now)).members.insert(t);
         if let Some(nick) = nick {
+            self.event(|| Event::Join { nick: nick.clone(), room: room.into() });
             self.notice(room, Some(t), &format!("* {nick} joined {room}\n"));
         }
     }
@@ -163,38 +194,59 @@ impl Chat {
     /// A line to all others in a room, if notices are on.
     pub(super) fn notice(&mut self, room: &str, but: Option<Token>, line: &str) {
         if self.notices {
-            self.broadcast(room, but, None, line);
+            self.broadcast(room, but, line, Broadcast::default());
         }
     }
-    /// A line to all others in a room. All of them get the room's lines in the same order. One allocation serves those
-    /// who are in the room, a second those who look at another one and see the room's name before it.
-    pub(super) fn broadcast(&mut self, room: &str, but: Option<Token>, from: Option<&str>, line: &str) {
-        let Some(r) = self.rooms.get_mut(room) else { return };
-        let here = Bytes::from(line.to_string());
-        let elsewhere = Bytes::from(format!("{room} {line}"));
+    /// A line to all others in a room. All of them get the room's lines in the same order.
+    pub(super) fn broadcast(&mut self, room: &str, but: Option<Token>, line: &str, about: Broadcast<'_>) {
+        let Some(r) = self.rooms.get(room) else { return };
+        let mut copies = Copies { room, line, number: about.number, made: [const { None }; 4] };
         for &to in r.members.iter().filter(|t| Some(**t) != but) {
             let Some(m) = self.members.get(to) else { continue };
-            if from.is_some_and(|from| m.ignored.contains(from)) {
+            if about.from.is_some_and(|from| m.ignored.contains(from)) {
                 continue;
             }
-            let line = if m.room == room { here.clone() } else { elsewhere.clone() };
+            let line = copies.get(m.room != room, m.numbered);
             self.out.push_back(Delivery { to, line, droppable: true });
         }
     }
-    /// A line for those who come later.
-    pub(super) fn remember(&mut self, room: &str, line: &str, now: Wall) {
-        let (limits, utc) = (self.limits, self.utc);
-        let Some(r) = self.rooms.get_mut(room).filter(|_| limits.history > 0) else { return };
-        let line = Bytes::from(format!("* history {} {line}", Clock { wall: now, utc }));
-        r.history_bytes += line.len();
-        r.history.push_back(line);
-        while r.history.len() > limits.history || r.history_bytes > limits.history_bytes {
-            let Some(old) = r.history.pop_front() else { break };
-            r.history_bytes -= old.len();
+}
+
+/// What else is known of a line to a room.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Broadcast<'a> {
+    /// The folded nickname of who said it, for those who ignore somebody.
+    pub from: Option<&'a str>,
+    /// Its number, for those who want to know.
+    pub number: Option<u64>,
+}
+
+/// The forms of one line: made once each, and shared by all who get it.
+struct Copies<'a> {
+    room: &'a str,
+    line: &'a str,
+    number: Option<u64>,
+    made: [Option<Bytes>; 4],
+}
+
+impl Copies<'_> {
+    /// `elsewhere`: the reader looks at another room and sees this one's name before the line.
+    fn get(&mut self, elsewhere: bool, numbered: bool) -> Bytes {
+        let (room, line) = (self.room, self.line);
+        let tag = self.number.filter(|_| numbered).map(|n| format!("{} ", tag(n, room)));
+        let i = usize::from(elsewhere) + 2 * usize::from(tag.is_some());
+        let make = || {
+            let room = if elsewhere { format!("{room} ") } else { String::new() };
+            Bytes::from(format!("{}{room}{line}", tag.unwrap_or_default()))
+        };
+        match self.made.get_mut(i) {
+            Some(made) => made.get_or_insert_with(make).clone(),
+            None => make(),
         }
     }
-    pub(super) fn replay(&mut self, t: Token, room: &str) {
-        let Some(r) = self.rooms.get(room) else { return };
-        self.out.extend(r.history.iter().map(|line| Delivery { to: t, line: line.clone(), droppable: true }));
-    }
+}
+
+/// What comes before a line for those who said `/resume`; alone, it says that they know of everything up to there.
+pub(super) fn tag(number: u64, room: &str) -> String {
+    format!("@{number} {room}")
 }

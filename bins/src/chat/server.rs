@@ -1,80 +1,43 @@
 //! `chat_server`: the chat over lines.
+pub use super::client::Options;
+use super::client::{Client, FLOODING, PATIENCE, TOO_LONG, UNKNOWN, WRONG};
 use super::commands::Done;
-use super::core::{Chat, Limits};
-use super::member::{Allowance, Backlog, Flood, Slow};
+use super::core::Chat;
+use super::events::{Event, SCHEMA};
+use super::telnet::without_telnet;
 use crate::service::{Life, Note, Refusal, ServerCx, Service, Settings};
-use crate::text::size;
+use crate::text::span;
 use core::convert::Infallible;
-use core::time::Duration;
 use proto_core::{
-    Addr, App, Chunk, ConnEvent, Conns, Deadline, Feed, Input, Instant, Peer, Reason, Slots, Start, Step, Timers,
-    Token, line,
+    Addr, App, Chunk, ConnEvent, Conns, Deadline, Feed, Input, Peer, Reason, Slots, Start, Step, Timers, Token, line,
 };
 
-type ChatCx<'a> = ServerCx<'a, Infallible>;
-
-/// What is special about this server.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Bytes that may wait for a client.
-    pub queue: usize,
-    /// What happens beyond.
-    pub slow: Slow,
-    /// How many lines a client may send.
-    pub flood: Flood,
-    /// Of the chat.
-    pub limits: Limits,
-    /// Others are told who joins and leaves.
-    pub notices: bool,
-    /// Sent to everybody who comes.
-    pub motd: String,
-}
-
-/// How long a client may stay above its mark.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Beyond this many times the mark it is dropped at once: the wait must not cost without bound.
-const HARD: usize = 4;
-/// How long a client may go on sending more than its allowance.
-const FLOODING: Duration = Duration::from_secs(30);
-/// Lines that are too long, before the client is cut off.
-const TOO_LONG: u32 = 3;
-
-#[derive(Debug)]
-struct Client {
-    fd: u32,
-    backlog: Backlog,
-    allowance: Allowance,
-    /// Its next line waits for the allowance until then.
-    held: Option<Instant>,
-    too_long: u32,
-    not_utf8: bool,
-    leaving: bool,
-}
-
-impl Client {
-    fn deadline(&self) -> Option<Instant> {
-        let over = self.backlog.over.map(|at| at.after(PATIENCE));
-        [over, self.held].into_iter().flatten().min()
-    }
-}
+pub(super) type ChatCx<'a> = ServerCx<'a, Infallible>;
 
 /// The app.
 #[derive(Debug)]
 pub struct ChatServer {
-    service: Service,
-    chat: Chat,
-    conns: Conns<line::Lines>,
-    clients: Slots<Client>,
-    timers: Timers<Token>,
-    options: Options,
+    pub(super) service: Service,
+    pub(super) chat: Chat,
+    pub(super) conns: Conns<line::Lines>,
+    pub(super) clients: Slots<Client>,
+    pub(super) timers: Timers<Token>,
+    pub(super) options: Options,
 }
 
 impl ChatServer {
     /// With the service's settings.
     pub fn new(settings: Settings, options: Options) -> Self {
+        let mut chat = Chat::new(options.limits, options.notices, settings.utc);
+        let mut service = Service::new(settings);
+        service.take_orders();
+        if options.events {
+            chat.watch();
+            service.settings.raw = true;
+        }
         ChatServer {
-            chat: Chat::new(options.limits, options.notices, settings.utc),
-            service: Service::new(settings),
+            chat,
+            service,
             conns: Conns::new(0),
             clients: Slots::default(),
             timers: Timers::default(),
@@ -83,7 +46,12 @@ impl ChatServer {
     }
     fn start(&mut self, start: &Start, cx: &mut ChatCx<'_>) {
         let port = start.port().map_or_else(|| "a unix socket".into(), |p| format!("port {p}"));
-        self.service.start(start, &format!("Chat server started on {port}"), cx);
+        if !self.options.events {
+            return self.service.start(start, &format!("Chat server started on {port}"), cx);
+        }
+        let (time, port) = (start.wall.unix_ns / 1_000_000, start.port().unwrap_or(0));
+        let hello = format!("{{\"schema\":\"{SCHEMA}\",\"event\":\"start\",\"time_ms\":{time},\"port\":{port}}}");
+        self.service.start(start, &hello, cx);
     }
     fn accepted(&mut self, t: Token, peer: &Peer, cx: &mut ChatCx<'_>) {
         if let Err(why) = self.service.admit(t, peer, cx) {
@@ -92,20 +60,39 @@ impl ChatServer {
         let fd = peer.fd;
         self.service.log_at(cx, format_args!("Client connected from {} (fd={fd})", peer.remote));
         self.conns.insert(t, line::Lines::new(line::Limits::default()), Vec::new(), cx);
-        let client = Client {
-            fd,
-            backlog: Backlog::default(),
-            allowance: Allowance::new(self.options.flood, cx.now),
-            held: None,
-            too_long: 0,
-            not_utf8: false,
-            leaving: false,
-        };
+        let client = Client::new(fd, peer.remote.clone(), &self.options, cx.now);
+        let stranger = client.stranger.is_some();
         self.clients.insert(t, client);
+        if stranger {
+            return self.arm(t);
+        }
+        self.enter(t, cx);
+    }
+    /// It is one of us now.
+    fn enter(&mut self, t: Token, cx: &mut ChatCx<'_>) {
         self.chat.enter(t, cx.wall());
         if !self.options.motd.is_empty() {
             let motd = self.options.motd.clone();
             self.chat.reply(t, &motd);
+        }
+    }
+    /// A line of somebody who has not said the password: it should be that.
+    fn stranger(&mut self, t: Token, line: &str, cx: &mut ChatCx<'_>) {
+        let Some(c) = self.clients.get_mut(t) else { return };
+        let right = match line.strip_prefix("/pass ") {
+            Some(guess) => self.options.password.as_ref().is_none_or(|p| p.is(guess)),
+            None if line == "/quit" => return self.leave(t, "", cx),
+            None => return self.chat.reply(t, "! password required (/pass PASSWORD)"),
+        };
+        if right {
+            c.stranger = None;
+            return self.enter(t, cx);
+        }
+        c.wrong += 1;
+        let over = c.wrong >= WRONG;
+        self.chat.reply(t, "! wrong password");
+        if over {
+            self.leave(t, "", cx);
         }
     }
     fn refuse(&mut self, t: Token, remote: &Addr, why: Refusal, cx: &mut ChatCx<'_>) {
@@ -114,7 +101,8 @@ impl ChatServer {
             Refusal::Full(n) => format!("! server is full (limit {n})\n"),
             Refusal::PerAddress(n) => format!("! too many connections from your address (limit {n})\n"),
         };
-        let driver = if self.service.driver() == "select" { "; --driver poll has room for more" } else { "" };
+        let narrow = self.service.driver() == "select" && self.service.is_full_of_driver();
+        let driver = if narrow && matches!(why, Refusal::Full(_)) { "; --driver poll has room for more" } else { "" };
         self.service
             .log_at(cx, format_args!("Client refused from {remote}: {}{driver}", text.trim().trim_start_matches("! ")));
         self.service.turn_away(t, &text, cx);
@@ -152,6 +140,9 @@ impl ChatServer {
             c.not_utf8 = true;
             self.chat.reply(t, "! not UTF-8");
         }
+        if self.clients.get(t).is_some_and(|c| c.stranger.is_some()) {
+            return self.stranger(t, &text, cx);
+        }
         match self.chat.line(t, &text, cx.wall()) {
             Done::Stay(Some(line)) => {
                 if self.service.logs() {
@@ -169,6 +160,7 @@ impl ChatServer {
         let Some(c) = self.clients.get_mut(t) else { return };
         c.too_long += 1;
         if c.too_long >= TOO_LONG {
+            self.drop_event(t, "long lines");
             self.leave(t, "", cx);
         }
     }
@@ -181,6 +173,7 @@ impl ChatServer {
             }
             Some(since) if cx.now.since(since) > FLOODING => {
                 self.chat.reply(t, "! flooding");
+                self.drop_event(t, "flood");
                 return self.leave(t, "", cx);
             }
             Some(_) => {}
@@ -189,12 +182,12 @@ impl ChatServer {
         self.conns.hold(t, true);
     }
     /// The member is gone for the others; the connection closes after its last words.
-    fn leave(&mut self, t: Token, words: &str, cx: &mut ChatCx<'_>) {
+    pub(super) fn leave(&mut self, t: Token, words: &str, cx: &mut ChatCx<'_>) {
         self.deliver(cx);
         self.chat.leave(t, words);
         let Some(c) = self.clients.get_mut(t).filter(|c| !c.leaving) else { return };
         c.leaving = true;
-        c.held = None;
+        (c.held, c.stranger) = (None, None);
         if let Some(out) = self.conns.out(t, cx) {
             while let Some(line) = c.backlog.pop() {
                 out.share(line);
@@ -212,47 +205,10 @@ impl ChatServer {
         self.service.closed(t, cx);
     }
 
-    /// Hands the chat's lines to their readers, or to their backlogs.
-    fn deliver(&mut self, cx: &mut ChatCx<'_>) {
-        while let Some(d) = self.chat.out.pop_front() {
-            let Some(c) = self.clients.get_mut(d.to).filter(|c| !c.leaving) else { continue };
-            c.backlog.push(d.line, d.droppable);
-            self.top_up(d.to, cx);
-        }
-    }
-    fn top_up(&mut self, t: Token, cx: &mut ChatCx<'_>) {
-        let Some(c) = self.clients.get_mut(t) else { return };
-        let Some(out) = self.conns.out(t, cx) else { return };
-        while out.room() > 0 {
-            let Some(line) = c.backlog.pop() else { break };
-            out.share(line);
-        }
-        let mark = self.options.queue;
-        if c.backlog.len() <= mark {
-            c.backlog.over = None;
-            return;
-        }
-        if self.options.slow == Slow::DropOldest {
-            c.backlog.shrink(mark);
-        } else if c.backlog.len() > mark.saturating_mul(HARD) {
-            self.drop_slow(t, cx);
-        } else {
-            let since = *c.backlog.over.get_or_insert(cx.now);
-            self.timers.arm(t, since.after(PATIENCE));
-        }
-    }
-    fn drop_slow(&mut self, t: Token, cx: &mut ChatCx<'_>) {
-        let Some(c) = self.clients.get_mut(t).filter(|c| !c.leaving) else { return };
-        c.leaving = true;
-        let (fd, queued) = (c.fd, size(c.backlog.len() >> 10 << 10));
-        c.backlog = Backlog::default();
-        self.service.log_at(cx, format_args!("Client dropped (fd={fd}): too slow, {queued} queued"));
-        self.chat.leave(t, "");
-        cx.abort(t);
-    }
     fn due(&mut self, cx: &mut ChatCx<'_>) {
         while let Some((t, _)) = self.service.next_idle(cx) {
             self.chat.reply(t, "! idle too long");
+            self.drop_event(t, "idle");
             self.leave(t, "", cx);
         }
         while let Some(t) = self.timers.pop(cx.now) {
@@ -261,12 +217,28 @@ impl ChatServer {
                 self.drop_slow(t, cx);
                 continue;
             }
+            if c.stranger.is_some_and(|at| at <= cx.now) {
+                self.chat.reply(t, &format!("! no password within {}", span(UNKNOWN)));
+                self.leave(t, "", cx);
+                continue;
+            }
             if c.held.is_some_and(|at| at <= cx.now) {
                 c.held = None;
                 self.conns.hold(t, false);
                 let feed = self.conns.resume(t, cx);
                 self.read(feed, t, cx);
             }
+        }
+    }
+    /// Tells the events that the server ends a connection.
+    pub(super) fn drop_event(&mut self, t: Token, reason: &'static str) {
+        if let Some(nick) = self.chat.member(t).map(|m| m.nick.clone()) {
+            self.chat.event(|| Event::Drop { nick, reason });
+        }
+    }
+    fn tell_events(&mut self, cx: &mut ChatCx<'_>) {
+        while let Some(event) = self.chat.events.pop_front() {
+            self.service.print_raw(cx, event.json(cx.wall()));
         }
     }
     fn arm(&mut self, t: Token) {
@@ -305,13 +277,15 @@ impl App for ChatServer {
                 self.read(feed, t, cx);
                 self.arm(t);
             }
-            Input::Writable(t) => self.top_up(t, cx),
+            Input::Writable(t) if t.part() == 0 => self.top_up(t, cx),
             Input::Closed(t, Reason::BrokenPipe) if !self.service.is_client(t) => {}
             Input::Closed(t, _) => self.closed(t, cx),
             Input::Deadline => self.due(cx),
             _ => {}
         }
+        self.orders(cx);
         self.deliver(cx);
+        self.tell_events(cx);
         self.conns.settle(cx, |_, _| {}); // lines have no faults
     }
     fn deadline(&self) -> Option<Deadline> {
@@ -321,26 +295,4 @@ impl App for ChatServer {
     fn work(job: Infallible) -> Note {
         match job {}
     }
-}
-
-/// Telnet's negotiations (RFC 854: IAC and what belongs to it) are no text.
-fn without_telnet(line: &[u8]) -> Vec<u8> {
-    const IAC: u8 = 255;
-    let mut out = Vec::with_capacity(line.len());
-    let mut rest = line.iter().copied();
-    while let Some(b) = rest.next() {
-        if b != IAC {
-            out.push(b);
-            continue;
-        }
-        match rest.next() {
-            Some(250) => while rest.by_ref().take_while(|b| *b != 240).next().is_some() {}, // SB ... SE
-            Some(251..=254) => {
-                rest.next(); // WILL, WONT, DO, DONT and their option
-            }
-            Some(IAC) => out.push(IAC),
-            _ => {}
-        }
-    }
-    out
 }

@@ -1,9 +1,10 @@
 //! Flags that all servers, or all clients, have.
 use super::units::{self, Cidr, Target};
+use crate::log::Format;
 use clap::Args;
 use core::time::Duration;
-use drivers::Kind;
 use drivers::sim::Plan;
+use drivers::{Buffers, Kind};
 use std::path::PathBuf;
 
 const LISTEN_HELP: &str =
@@ -30,12 +31,24 @@ pub struct DriverArgs {
     /// Submission queue entries of io_uring, a power of two
     #[arg(long, value_name = "N", default_value = "256", value_parser = entries, help_heading = "Driver")]
     pub entries: u32,
-    /// Provided buffers of io_uring, a power of two
+    /// Buffers that io_uring receives into, a power of two
     #[arg(long, value_name = "N", default_value = "128", value_parser = buffer_count, help_heading = "Driver")]
     pub buffer_count: u16,
-    /// Size of one provided buffer of io_uring
+    /// Size of one of them
     #[arg(long, value_name = "SIZE", default_value = "2KiB", value_parser = buffer_size, help_heading = "Driver")]
     pub buffer_size: usize,
+    /// Whose they are: provided, fixed (registered) or plain; by default provided, if the kernel has that
+    #[arg(long, value_name = "KIND", help_heading = "Driver")]
+    pub buffers: Option<Buffers>,
+    /// io_uring: a send and the next receive of a connection are one linked chain
+    #[arg(long, help_heading = "Driver")]
+    pub link: bool,
+    /// io_uring: put every connection on the kernel's list of files
+    #[arg(long, help_heading = "Driver")]
+    pub direct_files: bool,
+    /// io_uring: do without what a kernel of this VERSION does not have
+    #[arg(long, value_name = "VERSION", value_parser = version, hide = true, help_heading = "Driver")]
+    pub as_kernel: Option<(u16, u16)>,
 }
 
 /// Flags of every server.
@@ -86,6 +99,18 @@ pub struct ServerArgs {
     /// Print statistics every second, or every SECS; asks a running server on this port instead, if there is one
     #[arg(long, value_name = "SECS", num_args = 0..=1, require_equals = true, default_missing_value = "0", value_parser = units::duration)]
     pub stats: Option<Duration>,
+    /// Statistics as JSON
+    #[arg(long, requires = "stats")]
+    pub json: bool,
+    /// How events are written: text, json or journald
+    #[arg(long, value_name = "FORMAT", default_value = "text", value_enum, hide_possible_values = true)]
+    pub log_format: Format,
+    /// Size of the kernel's send buffer of a connection
+    #[arg(long, value_name = "SIZE", value_parser = kernel_buffer, help_heading = "Limits")]
+    pub sndbuf: Option<usize>,
+    /// Size of its receive buffer
+    #[arg(long, value_name = "SIZE", value_parser = kernel_buffer, help_heading = "Limits")]
+    pub rcvbuf: Option<usize>,
     /// Do not print events
     #[arg(short, long)]
     pub quiet: bool,
@@ -138,6 +163,11 @@ fn entries(s: &str) -> Result<u32, String> {
     n.ok_or_else(|| "ring size must be a power of two from 4 to 32768".into())
 }
 
+fn version(s: &str) -> Result<(u16, u16), String> {
+    let parts = s.split_once('.').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+    parts.ok_or_else(|| format!("'{s}' is not a kernel version such as 5.15"))
+}
+
 fn buffer_count(s: &str) -> Result<u16, String> {
     let n = s.parse::<u16>().ok().filter(|n| n.is_power_of_two() && (2..=32_768).contains(n));
     n.ok_or_else(|| "the number of buffers must be a power of two from 2 to 32768".into())
@@ -151,4 +181,9 @@ fn buffer_size(s: &str) -> Result<usize, String> {
 fn out_buffer(s: &str) -> Result<usize, String> {
     let n = units::size(s)?;
     if (1024..=1 << 30).contains(&n) { Ok(n) } else { Err("an out-buffer has from 1 KiB to 1 GiB".into()) }
+}
+
+fn kernel_buffer(s: &str) -> Result<usize, String> {
+    let n = units::size(s)?;
+    if (1024..=1 << 30).contains(&n) { Ok(n) } else { Err("a kernel buffer has from 1 KiB to 1 GiB".into()) }
 }

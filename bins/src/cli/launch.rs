@@ -5,7 +5,7 @@ use crate::outcome::{Code, Failure};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser};
 use core::net::{IpAddr, SocketAddr};
-use drivers::{Bound, Config, Kind, listen as bind};
+use drivers::{Bound, Buffers, Config, Kind, listen as bind};
 use proto_core::{Addr, App, Shard};
 use std::ffi::OsString;
 use std::io::Write;
@@ -168,6 +168,11 @@ fn configure(config: &mut Config, flags: &DriverArgs, name: &str, args: &[OsStri
     config.record = flags.record.clone();
     config.entries = flags.entries;
     config.buffers = (flags.buffer_count, flags.buffer_size);
+    (config.lend, config.link) = (flags.buffers, flags.link);
+    (config.direct_files, config.as_kernel) = (flags.direct_files, flags.as_kernel);
+    if flags.link && matches!(flags.buffers, Some(Buffers::Fixed | Buffers::Plain)) {
+        return Err(Failure::usage("--link needs --buffers provided: a receive that waits must not hold a buffer"));
+    }
     config.seed = flags.seed.map(seed);
     let rest = args.iter().skip(1).map(|a| a.to_string_lossy().into_owned());
     config.command = std::iter::once(name.to_string()).chain(rest).collect();
@@ -204,6 +209,13 @@ fn list_drivers() -> Result<u8, Failure> {
 
 /// Binds what a server's flags ask for.
 pub fn listen(args: &ServerArgs, part: u8) -> Result<Listening, Failure> {
+    let mut l = bind_all(args, part)?;
+    let local = |e: bind::Error| Failure::new(Code::Local, e.to_string());
+    l.bound.iter_mut().try_for_each(|b| b.set_buffers(args.sndbuf, args.rcvbuf)).map_err(local)?;
+    Ok(l)
+}
+
+fn bind_all(args: &ServerArgs, part: u8) -> Result<Listening, Failure> {
     let shared = args.threads > 1;
     let backlog = i32::from(args.backlog);
     let local = |e: bind::Error| Failure::new(Code::Local, e.to_string());

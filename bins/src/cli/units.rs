@@ -36,6 +36,8 @@ pub fn size(s: &str) -> Result<usize, String> {
         "MiB" | "M" => 1 << 20,
         "GB" => 1_000_000_000,
         "GiB" | "G" => 1 << 30,
+        "TB" => 1_000_000_000_000,
+        "TiB" | "T" => 1 << 40,
         _ => 0,
     };
     let n = n.parse::<usize>().ok().filter(|_| scale > 0).and_then(|n| n.checked_mul(scale));
@@ -110,6 +112,12 @@ impl FromStr for Cidr {
     }
 }
 
+impl core::fmt::Display for Cidr {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{}/{}", self.ip, self.bits)
+    }
+}
+
 impl Cidr {
     /// The address is in the block; an IPv4 address in IPv6 clothes counts as IPv4.
     pub fn contains(&self, ip: IpAddr) -> bool {
@@ -169,6 +177,7 @@ mod tests {
         assert!(within("10.0.0.0/8", "10.255.1.1") && !within("10.0.0.0/8", "11.0.0.0"));
         assert!(within("10.0.0.0/8", "::ffff:10.1.1.1") && within("::/0", "::1") && !within("::/0", "1.1.1.1"));
         assert!(within("127.0.0.1", "127.0.0.1") && !within("127.0.0.1", "127.0.0.2"));
+        assert_eq!("10.0.0.1".parse::<Cidr>().map(|b| b.to_string()), Ok("10.0.0.1/32".into()));
         assert!("10.0.0.0/33".parse::<Cidr>().is_err() && "x".parse::<Cidr>().is_err());
     }
 }

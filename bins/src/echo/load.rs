@@ -93,10 +93,13 @@ impl App for LoadEcho {
     type Msg = Note;
 
     fn handle(&mut self, input: Input<'_, Note>, cx: &mut LoadCx<'_>) {
-        if let Input::Bytes(t, chunk) = input {
-            self.bytes(t, chunk, cx);
-            return self.conns.settle(cx, |_, _| {});
-        }
+        let input = match input {
+            Input::Bytes(t, chunk) if t.part() == 0 => {
+                self.bytes(t, chunk, cx);
+                return self.conns.settle(cx, |_, _| {});
+            }
+            other => other,
+        };
         if self.service.handle(&input, cx) == Life::Drain {
             self.service.tokens().into_iter().for_each(|t| self.end(t, cx));
         }
@@ -111,12 +114,12 @@ impl App for LoadEcho {
                 let feed = self.conns.resume(t, cx);
                 self.read(feed, t, cx);
             }
-            Input::Writable(t) => cx.read(t, true),
+            Input::Writable(t) if t.part() == 0 => cx.read(t, true),
             Input::Eof(t) if self.conns.peek(t).is_some() => {
                 let feed = self.conns.end(t, cx);
                 self.read(feed, t, cx);
             }
-            Input::Eof(t) => {
+            Input::Eof(t) if t.part() == 0 => {
                 if let Some(tx) = cx.tx(t) {
                     tx.finish();
                 }

@@ -117,8 +117,8 @@ impl App for EchoServer {
                 Err(why) => self.refused(conn, &peer.remote, why, cx),
             },
             Input::Bytes(t, chunk) if t.part() == 0 => self.bytes(t, chunk, cx),
-            Input::Writable(t) => cx.read(t, true),
-            Input::Eof(t) => {
+            Input::Writable(t) if t.part() == 0 => cx.read(t, true),
+            Input::Eof(t) if t.part() == 0 => {
                 if let Some(tx) = cx.tx(t) {
                     tx.finish();
                 }

@@ -1,13 +1,16 @@
 //! `chat_server`, `chat_client`.
 use super::simulate::{Scene, simulate};
 use super::{running, server_plan, target};
+use crate::chat::Resume;
 use crate::chat::core::Limits;
 use crate::chat::member::{Flood, Slow};
+use crate::chat::names::clean;
 use crate::chat::server::{ChatServer, Options as ChatOptions};
 use crate::cli::{ClientArgs, DriverArgs, Plan, ServerArgs, Tool, size};
 use crate::line_client::{LineClient, Options};
 use crate::outcome::{Code, Failure};
 use crate::service::Settings;
+use crate::text::{Secret, reason};
 use clap::Parser;
 use drivers::{Config, Kind};
 use proto_core::Shard;
@@ -29,6 +32,9 @@ Examples:
   chat_server 9000 --driver select
   chat_server --listen 0.0.0.0:9000 --max-conns-per-ip 5
   chat_server 9000 --slow drop-oldest --client-queue 64KiB
+  chat_server 9000 --password-file secret.txt --motd welcome.txt
+  chat_server 9000 --ndjson | bot
+  echo /kick Bob | nc -U -N $XDG_RUNTIME_DIR/drywire-chat_server-9000.sock
   nc localhost 9000"
 )]
 pub struct ChatServerTool {
@@ -53,15 +59,79 @@ pub struct ChatServerTool {
     /// Lines that it may send at once
     #[arg(long, value_name = "N", default_value = "20", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
     flood_burst: u32,
-    /// Lines of a room that are kept for those who join later; 0 for none
-    #[arg(long, value_name = "N", default_value = "100", help_heading = "Limits")]
+    /// Lines of a room that are kept for those who join later or come back; off for none
+    #[arg(long, value_name = "N", default_value = "100", value_parser = history, help_heading = "Limits")]
     history: usize,
     /// Tell others who joins, leaves and changes the nickname
     #[arg(long)]
     notices: bool,
-    /// Text that everybody who comes is shown
-    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
-    motd: String,
+    /// File whose lines everybody who comes is shown
+    #[arg(long, value_name = "FILE", value_parser = motd)]
+    motd: Option<String>,
+    /// File with the password that clients must say first: /pass PASSWORD
+    #[arg(long, value_name = "FILE", value_parser = password)]
+    password_file: Option<SecretFile>,
+    /// Print what happens as JSON, an object a line, instead of the log
+    #[arg(long)]
+    ndjson: bool,
+}
+
+/// Most lines and bytes of a message of the day.
+const MOTD: (usize, usize) = (64, 8192);
+/// Longest password in bytes.
+const PASSWORD: usize = 256;
+
+fn history(s: &str) -> Result<usize, String> {
+    if s == "off" {
+        return Ok(0);
+    }
+    s.parse().map_err(|_| format!("'{s}' is not a number of lines, or off"))
+}
+
+fn motd(path: &str) -> Result<String, String> {
+    let text = text_file(path, MOTD.1)?;
+    if text.lines().count() > MOTD.0 {
+        return Err(format!("{path}: more than {} lines", MOTD.0));
+    }
+    let lines: Vec<String> = text.lines().map(|l| format!("* {}", clean(l))).collect();
+    Ok(lines.join("\n"))
+}
+
+/// A password, and the file if others can read it.
+#[derive(Clone, Debug)]
+struct SecretFile {
+    secret: Secret,
+    open: Option<String>,
+}
+
+impl SecretFile {
+    fn warning(&self) -> Option<String> {
+        self.open.as_ref().map(|path| format!("{path} can be read by others (chmod 600 {path})"))
+    }
+}
+
+fn password(path: &str) -> Result<SecretFile, String> {
+    use std::os::unix::fs::PermissionsExt;
+    let text = text_file(path, PASSWORD)?;
+    let word = text.strip_suffix('\n').unwrap_or(&text);
+    let word = word.strip_suffix('\r').unwrap_or(word);
+    if word.is_empty() || clean(word) != word {
+        return Err(format!("{path}: a password is one line of text"));
+    }
+    let open = std::fs::metadata(path).is_ok_and(|m| m.permissions().mode() & 0o077 != 0);
+    Ok(SecretFile { secret: Secret(word.into()), open: open.then(|| path.into()) })
+}
+
+fn text_file(path: &str, limit: usize) -> Result<String, String> {
+    use std::io::Read;
+    let mut text = Vec::new();
+    let file = std::fs::File::open(path);
+    let read = file.and_then(|f| f.take(limit as u64 + 1).read_to_end(&mut text));
+    read.map_err(|e| format!("{path}: {}", reason(&e)))?;
+    if text.len() > limit {
+        return Err(format!("{path}: more than {limit} bytes"));
+    }
+    String::from_utf8(text).map_err(|_| format!("{path}: not UTF-8"))
 }
 
 impl Tool for ChatServerTool {
@@ -82,7 +152,9 @@ impl Tool for ChatServerTool {
         if self.args.threads > 1 {
             return Err(Failure::usage("--threads: all clients of a chat must be on one loop"));
         }
-        server_plan(Self::NAME, &self.args)
+        let mut plan = server_plan(Self::NAME, &self.args)?;
+        plan.notes.extend(self.password_file.as_ref().and_then(SecretFile::warning));
+        Ok(plan)
     }
     fn app(&self, _: Shard) -> ChatServer {
         let options = ChatOptions {
@@ -91,7 +163,9 @@ impl Tool for ChatServerTool {
             flood: Flood { rate: self.flood.into(), burst: self.flood_burst.into() },
             limits: Limits { history: self.history, ..Limits::default() },
             notices: self.notices,
-            motd: if self.motd.is_empty() { String::new() } else { format!("* {}", self.motd) },
+            motd: self.motd.clone().unwrap_or_default(),
+            password: self.password_file.as_ref().map(|f| f.secret.clone()),
+            events: self.ndjson,
         };
         ChatServer::new(Settings::new(&self.args, Some(CLIENTS)), options)
     }
@@ -106,11 +180,22 @@ impl Tool for ChatServerTool {
     after_help = "\
 Examples:
   chat_client localhost 9000
+  chat_client localhost 9000 --reconnect             come back, and hear what was missed
+  chat_client localhost 9000 --password-file secret.txt
   echo 'good morning' | chat_client localhost 9000"
 )]
 pub struct ChatClientTool {
     #[command(flatten)]
     args: ClientArgs,
+    /// Connect again when the connection is lost, and hear what was said meanwhile
+    #[arg(long)]
+    reconnect: bool,
+    /// File with the password of the server
+    #[arg(long, value_name = "FILE", value_parser = password)]
+    password_file: Option<SecretFile>,
+    /// Do not edit lines here: leave that to the terminal
+    #[arg(long)]
+    plain: bool,
 }
 
 impl Tool for ChatClientTool {
@@ -125,12 +210,19 @@ impl Tool for ChatClientTool {
         simulate(self, self.args.driver.sim.as_ref(), Scene::Chat)
     }
     fn plan(&self) -> Result<Plan, Failure> {
-        Ok(Plan { config: Config { stdin: true, ..Config::default() }, ..Plan::default() })
+        let notes = self.password_file.as_ref().and_then(SecretFile::warning).into_iter().collect();
+        Ok(Plan { config: Config { stdin: true, ..Config::default() }, notes, ..Plan::default() })
     }
     fn app(&self, _: Shard) -> LineClient {
         let hello = "Connected! Enter /nick <name> to set nickname.\n";
         let greeting = if self.args.quiet { String::new() } else { hello.into() };
-        let options = Options { greeting, notices: true, ..Options::plain(Self::NAME) };
-        LineClient::new(target(&self.args), options)
+        let options =
+            Options { greeting, notices: true, editing: !self.plain, names: true, ..Options::plain(Self::NAME) };
+        let client = LineClient::new(target(&self.args), options);
+        let password = self.password_file.as_ref().map(|f| f.secret.clone());
+        if password.is_none() && !self.reconnect {
+            return client;
+        }
+        client.resuming(Resume::new(self.reconnect, password))
     }
 }

@@ -114,6 +114,9 @@ pub struct EchoClientTool {
     /// How long to wait for the server after the end of the input
     #[arg(long, value_name = "TIME", value_parser = duration)]
     linger: Option<Duration>,
+    /// Do not edit lines here: leave that to the terminal
+    #[arg(long)]
+    plain: bool,
     /// Show bytes as hex
     #[arg(long)]
     hex: bool,
@@ -189,6 +192,8 @@ impl Tool for EchoClientTool {
             echo: true,
             notices: false,
             linger: self.linger,
+            editing: !self.plain,
+            names: false,
         };
         Client::Lines(LineClient::new(to, options))
     }

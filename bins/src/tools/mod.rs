@@ -63,14 +63,15 @@ fn running(name: &str, args: &ServerArgs) -> Option<Result<Code, Failure>> {
     let every = args.stats?;
     let port = args.port().filter(|p| *p != 0)?;
     let path = control_path(name, port).ok()?;
-    let Ok(mut text) = listen::ask_control(&path) else {
+    let order = if args.json { "stats json" } else { "stats" };
+    let Ok(mut text) = listen::ask_control(&path, order) else {
         let (pid, owner) = listen::port_owner(port)?;
         let text = format!("port {port} is in use by '{owner}' (pid {pid}), not by {name}");
         return Some(Err(Failure::new(Code::Local, text)));
     };
     while std::io::stdout().write_all(text.as_bytes()).is_ok() && !every.is_zero() {
         std::thread::sleep(every.saturating_sub(SAMPLE)); // what `--stats=SECS` asks for; an answer takes a sample itself
-        match listen::ask_control(&path) {
+        match listen::ask_control(&path, order) {
             Ok(next) => text = next,
             Err(_) => break, // it has stopped
         }

@@ -1,6 +1,4 @@
 //! `--driver sim`: a tool in virtual time, against counterparts in the same process.
-use crate::chat::core::Limits;
-use crate::chat::member::{Flood, Slow};
 use crate::chat::server::{ChatServer, Options as ChatOptions};
 use crate::cli::Tool;
 use crate::dialer::{Family, Target};
@@ -77,12 +75,7 @@ fn server<A: App + 'static>(world: &mut Sim, app: A) -> Result<NodeId, Error> {
 }
 
 fn chat() -> ChatServer {
-    let (flood, limits) = (Flood { rate: 5.0, burst: 20.0 }, Limits::default());
-    let slow = Slow::Disconnect;
-    ChatServer::new(
-        Settings::default(),
-        ChatOptions { queue: 256 << 10, slow, flood, limits, notices: false, motd: String::new() },
-    )
+    ChatServer::new(Settings::default(), ChatOptions::default())
 }
 
 fn typist(world: &mut Sim, name: &str, lines: &[&str], every_ms: u64) -> Result<NodeId, Error> {

@@ -2,6 +2,7 @@
 //!
 //! Invariant: ops of one input are done before the next input is delivered.
 //! Invariant: every token ends with exactly one `Closed`, every question and job with exactly one answer.
+mod files;
 mod letters;
 mod streams;
 mod timers;
@@ -15,10 +16,10 @@ use crate::config::{Config, Error};
 use crate::disk::{Disk, Outcome};
 use crate::record::Recorder;
 use crate::workers::Workers;
-use crate::{signals, stdio};
+use crate::{signals, stdio, terminal};
 use proto_core::{
-    Addr, Answer, App, Ask, Bytes, ConnectOpts, Counters, Cx, Env, Input, Instant, Listener, Lost, Op, OpId, Reason,
-    Shard, Start, Table, Token, Trouble, Tty, Wall,
+    Addr, Answer, App, Ask, Bytes, ConnectOpts, Counters, Cx, Env, Flight, Input, Instant, Listener, Lost, Op, OpId,
+    Reason, Shard, Start, Table, Token, Trouble, Tty, Wall,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
@@ -79,8 +80,9 @@ pub struct Host<A: App> {
     pub now: Instant,
     /// What the driver counts; apps see it through [`Cx::counters`].
     pub counters: Counters,
-    /// Tokens that have room again and were not told yet.
-    pub writable: Vec<Token>,
+    /// Tokens that have room again and were not told yet. A driver tells those it finds, and leaves what comes of that
+    /// for its next turn: an app that puts more each time must not keep it from the others.
+    pub writable: VecDeque<Token>,
     pub(crate) clock: Clock,
     ops: VecDeque<Op<A::Job, A::Msg>>,
     env: Env,
@@ -89,10 +91,13 @@ pub struct Host<A: App> {
     local: VecDeque<Mail<A::Msg>>,
     workers: Workers<A>,
     disk: Disk<Sender<A::Msg>>,
+    leaving: files::Leaving,
     outputs: [stdio::Output; 2],
     input: Option<stdio::Input>,
     /// Kept for its end: the signals are watched as long as the host lives.
     signals: Option<signals::Watch>,
+    /// Kept for its end, too.
+    raw: Option<terminal::Raw>,
     lingers: BTreeMap<Token, Linger>,
     pauses: BTreeMap<Token, Instant>,
     recorder: Option<Recorder>,
@@ -124,6 +129,7 @@ impl<A: App + 'static> Host<A> {
         if first {
             host.signals = Some(signals::watch(me.clone()).map_err(Error::system("watch signals"))?);
         }
+        host.name_terminal();
         host.input = host.start.stdin.map(|t| stdio::Input::start(t, me));
         Ok(host)
     }
@@ -161,7 +167,7 @@ impl<A: App + 'static> Host<A> {
             app,
             now: start.now,
             counters: Counters::default(),
-            writable: Vec::new(),
+            writable: VecDeque::new(),
             clock,
             ops: VecDeque::new(),
             env: Env::new(start.seed, start.wall, start.now),
@@ -170,9 +176,11 @@ impl<A: App + 'static> Host<A> {
             local: VecDeque::new(),
             workers: Workers::new(config.workers, config.job_queue, me.clone()),
             disk: Disk::new(me),
+            leaving: files::Leaving::default(),
             outputs: [stdio::Output::stdout(start.stdout), stdio::Output::stderr(start.stderr)],
             input: None,
             signals: None,
+            raw: None,
             lingers: BTreeMap::new(),
             pauses: BTreeMap::new(),
             recorder,
@@ -280,6 +288,7 @@ impl<A: App + 'static> Host<A> {
             r.retired(t, &self.table);
         }
         self.table.close(t);
+        self.sent_some(t);
     }
     /// A new connection's token.
     pub fn open(&mut self, listener: Token) -> Token {
@@ -295,7 +304,9 @@ impl<A: App + 'static> Host<A> {
     pub fn next_op(&mut self) -> Option<NetOp> {
         loop {
             let op = self.take_op()?;
-            if let Some(op) = self.real(op) {
+            if let Some((t, why)) = self.ends_bare(&op) {
+                self.local.push_back(Mail::Ended(t, why));
+            } else if let Some(op) = self.real(op) {
                 return Some(op);
             }
         }
@@ -309,8 +320,29 @@ impl<A: App + 'static> Host<A> {
         }
         Some(op)
     }
+    /// The op ends a token that has no socket: its `Closed` is all there is to do.
+    pub fn ends_bare(&mut self, op: &Op<A::Job, A::Msg>) -> Option<(Token, Reason)> {
+        let (t, why) = match *op {
+            Op::Close { conn, .. } => (conn, Reason::Finished),
+            Op::Abort(t) => (t, Reason::Aborted),
+            _ => return None,
+        };
+        self.table.engage(t).then_some((t, why))
+    }
+    /// The op wants a socket for a token that is gone, or has one.
+    pub fn is_misplaced(&mut self, op: &Op<A::Job, A::Msg>) -> bool {
+        match *op {
+            Op::Connect { conn: t, .. } | Op::Listen { listener: t, .. } | Op::Udp { socket: t, .. } => {
+                !self.table.engage(t)
+            }
+            _ => false,
+        }
+    }
     #[cold]
     fn real(&mut self, op: Op<A::Job, A::Msg>) -> Option<NetOp> {
+        if self.is_misplaced(&op) {
+            return None;
+        }
         match op {
             Op::Connect { conn, to, opts } => return Some(NetOp::Connect(conn, to, opts)),
             Op::Listen { listener, at } => return Some(NetOp::Listen(listener, at)),
@@ -323,7 +355,7 @@ impl<A: App + 'static> Host<A> {
             }
             Op::Ask(id, Ask::SocketInfo(t)) => return Some(NetOp::Info(id, t)),
             Op::Ask(id, ask) => {
-                if let Some(done) = self.disk.ask(id, ask) {
+                if let Some(done) = self.ask_disk(id, ask) {
                     self.local.push_back(Mail::Disk(Outcome::known(id, done)));
                 }
             }
@@ -344,6 +376,7 @@ impl<A: App + 'static> Host<A> {
                     sister.send(Mail::Post(self.place.shard, msg));
                 }
             }
+            Op::Terminal { raw } => self.terminal(raw),
             Op::Exit(code) => self.exit = self.exit.or(Some(code)),
         }
         None
@@ -370,17 +403,21 @@ impl<A: App + 'static> Host<A> {
         self.record_sent(t, n);
         self.counters.bytes_out += n as u64;
         if self.table.consume(t, n, self.now) {
-            self.writable.push(t);
+            self.writable.push_back(t);
         }
+        self.sent_some(t);
     }
-    /// The kernel took `n` bytes of a token's `flight`.
+    /// A token's flight is over, of which the kernel took `n` bytes.
     #[inline]
-    pub fn confirmed(&mut self, t: Token, n: usize) {
-        self.record_sent(t, n);
-        self.counters.bytes_out += n as u64;
-        if self.table.confirm(t, n, self.now) {
-            self.writable.push(t);
+    pub fn landed(&mut self, t: Token, n: usize, flight: &mut Flight) {
+        if let Some(r) = &mut self.recorder {
+            r.sent_bytes(t, flight.chunks(), n);
         }
+        self.counters.bytes_out += n as u64;
+        if self.table.land(t, n, flight, self.now) {
+            self.writable.push_back(t);
+        }
+        self.sent_some(t);
     }
     #[inline]
     fn record_sent(&mut self, t: Token, n: usize) {
@@ -399,6 +436,7 @@ impl<A: App + 'static> Host<A> {
             Some(tx) if !bytes.is_empty() => tx.supply(bytes),
             _ => return false,
         }
+        self.sent_some(t);
         true
     }
 }

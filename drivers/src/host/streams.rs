@@ -1,6 +1,8 @@
 //! Mail, and the standard streams, which come and go by it.
 use super::{Host, Mail};
 use crate::disk::Outcome;
+use crate::signals::Watch;
+use crate::terminal::Raw;
 use proto_core::{App, Chunk, Input, Reason, Token};
 use std::collections::VecDeque;
 
@@ -47,6 +49,7 @@ impl<A: App + 'static> Host<A> {
             Mail::Job(id, result) => self.deliver(Input::Job(id, result)),
             Mail::Post(from, msg) => self.deliver(Input::Post(from, msg)),
             Mail::Signal(signal) => self.deliver(Input::Signal(signal)),
+            Mail::Ended(t, why) => self.closed(t, why),
             Mail::Trouble(trouble) => self.deliver(Input::Trouble(trouble)),
         }
     }
@@ -58,9 +61,21 @@ impl<A: App + 'static> Host<A> {
             self.unpark_stdin();
             return true;
         }
-        let Some(i) = self.outputs.iter().position(|o| o.token == t) else { return false };
+        let Some(last) = self.outputs.iter().position(|o| o.token == t) else { return false };
+        // Standard output before standard error: on a terminal, what was said together is seen in this order.
+        for i in 0..=last {
+            if !self.ops.is_empty() {
+                self.local.push_back(Mail::StdoutReady(t)); // the end of the one has to be dealt with first
+                break;
+            }
+            self.pump_output(i);
+        }
+        true
+    }
+    fn pump_output(&mut self, i: usize) {
         let me = self.bell();
         while let Some(out) = self.outputs.get_mut(i).filter(|o| !o.waiting) {
+            let t = out.token;
             let Some(chunk) = self.table.tx(t).and_then(|tx| tx.chunks().find(|c| !c.is_empty())) else { break };
             match out.write(chunk) {
                 Ok(0) => out.wait(me.clone()),
@@ -72,7 +87,6 @@ impl<A: App + 'static> Host<A> {
                 }
             }
         }
-        true
     }
     fn unpark_stdin(&mut self) {
         let Some(input) = &mut self.input else { return };
@@ -89,6 +103,23 @@ impl<A: App + 'static> Host<A> {
             }
             Some(Ok(_)) => self.deliver(Input::Eof(t)),
             Some(Err(_)) => self.closed(t, Reason::Io(0)),
+        }
+    }
+    /// See [`proto_core::Op::Terminal`].
+    pub(super) fn terminal(&mut self, raw: bool) {
+        if !raw {
+            self.raw = None;
+        } else if self.input.is_some() && self.raw.is_none() {
+            self.raw = Raw::enter();
+            self.signals.iter().for_each(Watch::watch_stops);
+        }
+    }
+    /// What kind of terminal it is, for an app that draws on it.
+    pub(super) fn name_terminal(&mut self) {
+        let tty = self.start.tty;
+        if self.start.stdin.is_some() && tty.stdin && tty.stdout {
+            let name = std::env::var("TERM").unwrap_or_default();
+            self.start.facts.push(("term".into(), name));
         }
     }
     /// Writes what is left for standard output and error, waiting for the reader.

@@ -70,6 +70,6 @@ impl<A: App + 'static> Driver<A> {
         self.conns.insert(Io::new(t, fd, Kind::Stream));
         self.host.counters.accepted += 1;
         self.tell(Input::Accepted { conn: t, listener: l, peer });
-        self.arm(t);
+        self.begin(t);
     }
 }

@@ -3,7 +3,6 @@
 //! Each is a `Vec` of its own, since an app may keep it; then another takes its place. A buffer is either in the ring
 //! (the kernel's) or lent to the app for one input. It goes back in the same turn, whatever becomes of the bytes:
 //! a paused connection that kept buffers would starve the others.
-use crate::{Config, Error};
 use io_uring::Submitter;
 use io_uring::types::BufRingEntry;
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
@@ -25,14 +24,22 @@ pub struct Buffers {
 }
 
 impl Buffers {
+    /// No buffers, for a ring whose receives name theirs.
+    pub fn none() -> Buffers {
+        Buffers {
+            ring: NonNull::dangling(),
+            layout: Layout::new::<()>(),
+            store: Vec::new(),
+            size: 0,
+            tail: 0,
+            published: 0,
+        }
+    }
     #[allow(unsafe_code)]
-    pub fn new(submitter: &Submitter<'_>, count: u16, size: usize) -> Result<Buffers, Error> {
-        let fits = count.is_power_of_two() && count <= 1 << 15 && (1..=1 << 30).contains(&size);
+    pub fn new(submitter: &Submitter<'_>, count: u16, size: usize) -> std::io::Result<Buffers> {
         let layout = Layout::from_size_align(usize::from(count) * size_of::<BufRingEntry>(), PAGE);
-        let (true, Ok(layout)) = (fits, layout) else {
-            let (most, _) = Config::default().buffers;
-            let text = format!("the number of buffers must be a power of two from 1 to 32768, such as {most}");
-            return Err(Error::Unavailable(text));
+        let (true, Ok(layout)) = (count.is_power_of_two(), layout) else {
+            return Err(std::io::ErrorKind::InvalidInput.into());
         };
         // SAFETY: the layout's size is not zero, since `count` is a power of two.
         let ring = unsafe { alloc_zeroed(layout) }.cast::<BufRingEntry>();
@@ -40,8 +47,7 @@ impl Buffers {
         let store = (0..count).map(|_| vec![0; size]).collect();
         let mut buffers = Buffers { ring, layout, store, size, tail: 0, published: 0 };
         // SAFETY: the ring's memory is `count` entries at a page boundary, and is freed after `unregister` only.
-        let done = unsafe { submitter.register_buf_ring_with_flags(ring.as_ptr() as u64, count, GROUP, 0) };
-        done.map_err(|e| Error::Unavailable(super::probe::refusal(&e)))?;
+        unsafe { submitter.register_buf_ring_with_flags(ring.as_ptr() as u64, count, GROUP, 0) }?;
         (0..count).for_each(|id| buffers.put(id));
         buffers.publish();
         Ok(buffers)
@@ -49,10 +55,6 @@ impl Buffers {
     /// Bytes in each.
     pub fn size(&self) -> usize {
         self.size
-    }
-    /// How many there are.
-    pub fn count(&self) -> usize {
-        self.store.len()
     }
     /// A buffer that a completion has named: ours until it is put back.
     #[inline]
@@ -63,7 +65,7 @@ impl Buffers {
     #[inline]
     #[allow(unsafe_code)]
     pub fn put(&mut self, id: u16) {
-        let mask = self.store.len() - 1;
+        let mask = self.store.len().wrapping_sub(1);
         let Some(buffer) = self.store.get_mut(usize::from(id)) else { return };
         if buffer.len() != self.size {
             *buffer = vec![0; self.size];
@@ -89,13 +91,18 @@ impl Buffers {
     }
     /// Takes everything from the kernel; no receive may be in flight.
     pub fn unregister(&mut self, submitter: &Submitter<'_>) {
-        let _ = submitter.unregister_buf_ring(GROUP); // the ring is closed next
+        if !self.store.is_empty() {
+            let _ = submitter.unregister_buf_ring(GROUP); // the ring is closed next
+        }
     }
 }
 
 impl Drop for Buffers {
     #[allow(unsafe_code)]
     fn drop(&mut self) {
+        if self.layout.size() == 0 {
+            return; // there are none
+        }
         // SAFETY: allocated by `new` with this layout, and not in use by the kernel: see `Drop` of `Ring`.
         unsafe { dealloc(self.ring.as_ptr().cast(), self.layout) }
     }

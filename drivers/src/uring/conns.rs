@@ -1,12 +1,14 @@
-//! What the driver knows of each socket, by slot: 32 bytes, two to a cache line. What few sockets need is elsewhere.
-use super::ring::bits;
-use proto_core::{Reason, Token};
+//! What the driver knows of each socket, by slot: 40 bytes. What few sockets need is elsewhere.
+use super::ring::{Target, bits};
+use proto_core::{Flight, Instant, Reason, Token};
 use rustix::net::SocketAddrAny;
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 /// Pieces per send.
 pub const SEGMENTS: usize = 32;
+const SECOND: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
@@ -22,6 +24,8 @@ pub enum Watch {
     Nothing,
     /// Multishot receive into provided buffers.
     Recv,
+    /// The same for the next bytes only.
+    Once,
     /// Multishot poll, then plain calls while the data is in the cache.
     Poll,
     Accept,
@@ -33,6 +37,8 @@ pub enum Watch {
 pub enum Listed {
     /// It has sent so often since it began.
     No(u8),
+    /// Asked for; nothing else is asked for before it has been granted.
+    First,
     /// Asked for.
     Soon,
     Yes,
@@ -40,6 +46,15 @@ pub enum Listed {
     Leaving,
     /// It cannot be, or has been.
     Never,
+}
+
+/// Whether the send in flight is the head of a chain.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Chain {
+    No,
+    Whole,
+    /// The send is being given up, since it would block and the receive waits for it.
+    Broken,
 }
 
 /// A socket.
@@ -51,8 +66,13 @@ pub struct Io {
     pub watch: Watch,
     /// It is being given up.
     pub cancelled: bool,
-    /// A send is in flight.
-    pub sending: bool,
+    /// What the kernel is sending: kept until it has told how that came out.
+    pub flight: Option<Box<Flight>>,
+    pub chain: Chain,
+    /// A receive into a buffer of the pool is in flight: see [`Cold::reading`].
+    pub reading: bool,
+    /// On the list of those that found no buffer of the pool.
+    pub starving: bool,
     pub listed: Listed,
     /// Served by poll and plain calls: for bulk, and while input is not wanted.
     pub bulk: bool,
@@ -70,7 +90,8 @@ pub struct Io {
     pub shut: bool,
     /// On the list of those to be served again.
     pub queued: bool,
-    /// A listener that the app has switched off before: no more connections than it wants are accepted.
+    /// One at a time: of a listener that the app has switched off before, so that no more connections than it wants
+    /// are accepted; of a connection whose multishot receives the kernel keeps ending.
     pub single: bool,
     /// Over; only completions are waited for.
     pub closing: bool,
@@ -91,6 +112,11 @@ pub struct Cold {
     pub message: Option<Box<Message>>,
     /// What a connect refers to.
     pub to: Option<Box<SocketAddrAny>>,
+    /// The buffer that a receive in flight names.
+    pub reading: Option<u16>,
+    /// How often the kernel has ended multishot receives by itself since then.
+    pub ends: u16,
+    pub ends_since: Instant,
     /// Why it is over, if the app is told when the descriptor is closed.
     pub why: Option<Reason>,
 }
@@ -109,7 +135,10 @@ impl Io {
             kind,
             watch: Watch::Nothing,
             cancelled: false,
-            sending: false,
+            flight: None,
+            chain: Chain::No,
+            reading: false,
+            starving: false,
             listed: Listed::No(0),
             bulk: false,
             small: 0,
@@ -133,9 +162,28 @@ impl Io {
     pub fn has_parked(&self) -> bool {
         self.cold.as_ref().is_some_and(|c| !c.parked.is_empty())
     }
+    /// What its operations name.
+    #[inline]
+    pub fn target(&self) -> Target<'_> {
+        match self.listed {
+            Listed::Yes => Target::Enlisted(self.token.index() as u32),
+            _ => Target::Plain(&self.fd),
+        }
+    }
+    /// The kernel has ended a multishot receive that nobody had given up; `most` times a second are borne with.
+    #[cold]
+    pub fn count_end(&mut self, now: Instant, most: u16) {
+        let cold = self.cold();
+        if now.since(cold.ends_since) >= SECOND {
+            (cold.ends, cold.ends_since) = (0, now);
+        }
+        cold.ends += 1;
+        self.single |= cold.ends > most;
+    }
     /// Nothing of it is with the kernel.
     pub fn is_at_rest(&self) -> bool {
-        self.watch == Watch::Nothing && !self.sending && matches!(self.listed, Listed::No(_) | Listed::Never)
+        let idle = self.watch == Watch::Nothing && self.flight.is_none() && !self.reading;
+        idle && matches!(self.listed, Listed::No(_) | Listed::Never)
     }
 }
 
@@ -144,6 +192,10 @@ impl Io {
 pub struct Conns(Vec<Option<Io>>);
 
 impl Conns {
+    /// The slot of a token is free.
+    pub fn is_free(&self, t: Token) -> bool {
+        self.0.get(t.index()).is_none_or(Option::is_none)
+    }
     pub fn insert(&mut self, io: Io) {
         let at = io.token.index();
         if self.0.len() <= at {

@@ -1,7 +1,7 @@
 //! Forced errors, for tests: what no tracer can do to a ring from outside.
 //!
-//! A chosen operation never starts: an empty one takes its place under the same name, and its completion carries the
-//! error. So nothing is received and lost, just as if the kernel itself had refused.
+//! A chosen operation never starts: one that must fail takes its place under the same name, and its completion carries
+//! the error. So nothing is received and lost, and a chain breaks, just as if the kernel itself had refused.
 use super::ring::Code;
 use crate::config::{CqeFault, CqeOp};
 use std::collections::BTreeMap;
@@ -30,15 +30,17 @@ impl Forced {
     /// Whether the operation is to fail.
     #[cold]
     pub fn roll(&mut self, name: u64) -> bool {
+        let is = |op, code: &[Code]| code.iter().any(|c| *c as u8 == op);
         let of = |op| match op {
-            CqeOp::Accept => Code::Accept,
-            CqeOp::Recv => Code::Recv,
-            CqeOp::Poll => Code::Poll,
-            CqeOp::Send => Code::Send,
-            CqeOp::Connect => Code::Connect,
+            CqeOp::Accept => &[Code::Accept][..],
+            CqeOp::Recv => &[Code::Recv, Code::Once, Code::Read],
+            CqeOp::RecvMulti => &[Code::Recv],
+            CqeOp::Poll => &[Code::Poll],
+            CqeOp::Send => &[Code::Send],
+            CqeOp::Connect => &[Code::Connect],
         };
         for (fault, state) in &mut self.faults {
-            if (name >> 24) as u8 == of(fault.op) as u8 && next(state) % 1000 < u64::from(fault.per_mille) {
+            if is((name >> 24) as u8, of(fault.op)) && next(state) % 1000 < u64::from(fault.per_mille) {
                 self.waiting.insert(name, fault.errno);
                 return true;
             }

@@ -1,15 +1,17 @@
 //! io_uring: the kernel does the I/O and tells when it is done; one system call hands over everything that was asked
 //! for since the last turn and waits.
 //!
-//! - `probe`: does this kernel allow it, and in which form
-//! - `ring`: submissions in order, completions as values; `buffers`: what the kernel receives into; `faults`: for tests
+//! - `probe`: does this kernel allow it, and what can it do; `setup`: the form that follows
+//! - `ring`: submissions in order, completions as values; `buffers`, `pool`: what the kernel receives into; `faults`:
+//!   for tests
 //! - `conns`: what is known of each socket
-//! - `stream`: receiving and sending; `accept`: listeners; `ops`: what apps ask for, and ends
+//! - `stream`: receiving and sending; `forms`: both in the ways that are chosen by hand; `accept`: listeners; `ops`: what apps ask for, and ends
 //!
 //! A connection begins with a multishot receive into small provided buffers and one send in flight. One that fills a
 //! buffer is served in bulk: a multishot poll, then plain calls with 64 KB while the data is in the cache, which
 //! costs less per byte; short input takes it back. The same form watches a connection whose input is not wanted,
-//! since a poll takes nothing out of the socket and still tells of errors.
+//! since a poll takes nothing out of the socket and still tells of errors. On a kernel without multishot receive
+//! everything is asked for one at a time.
 //!
 //! Invariant: a descriptor is closed, and a slot free, after the last completion of its operations.
 //! Invariant: a provided buffer goes back in the turn it came in.
@@ -17,21 +19,25 @@ mod accept;
 mod buffers;
 mod conns;
 mod faults;
+mod forms;
 mod ops;
+mod pool;
 mod probe;
 mod ring;
+mod setup;
 mod stream;
 
 use crate::host::{Due, Facts, Host};
 use crate::listen::{self, Bound};
 use crate::{Config, Error};
 use conns::{Conns, Io, Kind};
-use proto_core::{Addr, App, Input, Reason, Token, Trouble};
+use forms::Chains;
+use proto_core::{Addr, App, Flight, Input, Reason, Token, Trouble};
 use ring::{Code, Done, Ring};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-pub use probe::check;
+pub use probe::{check, is_best};
 
 /// Input after which everybody's output is flushed.
 const FLUSH: usize = 64 << 10;
@@ -44,10 +50,11 @@ pub fn open(config: &Config) -> Result<Ring, Error> {
 pub fn facts(ring: &Ring) -> Facts {
     let facts = [
         ("entries", ring.entries().to_string()),
-        ("features", probe::feature_names(ring.features)),
-        ("mode", ring.mode.clone()),
+        ("features", probe::feature_names(ring.form.features)),
+        ("mode", ring.form.mode.clone()),
     ];
-    let facts = facts.map(|(name, value)| (name.into(), value)).to_vec();
+    let notes = ring.form.notes.iter().map(|note| ("note", note.clone()));
+    let facts = facts.into_iter().chain(notes).map(|(name, value)| (name.into(), value)).collect();
     Facts { name: "io_uring", capacity: listen::descriptor_capacity(), facts }
 }
 
@@ -79,8 +86,11 @@ struct Driver<A: App> {
     conns: Conns,
     done: Vec<Done>,
     again: Vec<Token>,
+    /// Empty flights, to be used again.
+    spare: Vec<Box<Flight>>,
     /// Connections that found no buffer, in the order in which they try again.
     starved: VecDeque<Token>,
+    chains: Chains,
     news: VecDeque<News>,
     /// What plain calls read into; replaced when the app keeps it.
     scratch: Vec<u8>,
@@ -99,7 +109,9 @@ impl<A: App + 'static> Driver<A> {
             conns: Conns::default(),
             done: Vec::new(),
             again: Vec::new(),
+            spare: Vec::new(),
             starved: VecDeque::new(),
+            chains: Chains::default(),
             news: VecDeque::new(),
             scratch,
             unflushed: 0,
@@ -121,7 +133,12 @@ impl<A: App + 'static> Driver<A> {
         Ok(d)
     }
     fn timeout(&self) -> Option<Duration> {
-        if self.again.is_empty() && self.starved.is_empty() { self.host.timeout() } else { Some(Duration::ZERO) }
+        let most = match (self.again.is_empty() && self.starved.is_empty(), self.chains.are_there()) {
+            (false, _) => Duration::ZERO,
+            (true, true) => forms::STUCK,
+            (true, false) => return self.host.timeout(),
+        };
+        Some(self.host.timeout().unwrap_or(most).min(most))
     }
     /// One turn over what has completed. The exit code, once the app has ended.
     fn turn(&mut self) -> Option<u8> {
@@ -156,7 +173,8 @@ impl<A: App + 'static> Driver<A> {
     #[inline]
     fn complete(&mut self, d: Done) {
         match d.code() {
-            Code::Recv => self.received(d),
+            Code::Recv | Code::Once => self.received(d),
+            Code::Read => self.was_read(d),
             Code::Send => self.sent(d),
             Code::Poll => self.polled(d),
             Code::Accept => self.accepted(d),
@@ -180,9 +198,15 @@ impl<A: App + 'static> Driver<A> {
     #[inline]
     fn before_waiting(&mut self) {
         self.ring.buffers.publish();
-        for _ in 0..self.ring.buffers.count() {
+        for _ in 0..self.ring.form.tries {
             let Some(t) = self.starved.pop_front() else { break };
-            self.arm(t);
+            if let Some(io) = self.conns.live(t) {
+                io.starving = false;
+                if self.ring.pool.is_used() { self.read(t) } else { self.arm(t) }
+            }
+        }
+        if self.chains.are_there() {
+            self.break_chains();
         }
         let c = &mut self.host.counters;
         (c.submissions, c.cq_overflow) = (self.ring.submissions, self.ring.overflows);
@@ -228,21 +252,26 @@ impl<A: App + 'static> Driver<A> {
             }
         }
     }
-    /// Everybody's output, and what follows from it.
+    /// Everybody's output, and one round of what follows from it: see [`Host::writable`].
     #[inline]
     fn settle(&mut self) {
         self.unflushed = 0;
+        self.flush();
+        for _ in 0..self.host.writable.len() {
+            if let Some(t) = self.host.writable.pop_front()
+                && (self.conns.live(t).is_some() || self.conns.any(t).is_none() && self.host.table.is_live(t))
+            {
+                self.tell(Input::Writable(t));
+            }
+        }
+        self.flush();
+    }
+    #[inline]
+    fn flush(&mut self) {
         loop {
             self.ops();
-            if let Some(t) = self.host.table.next_dirty() {
-                self.attend(t);
-            } else if let Some(t) = self.host.writable.pop() {
-                if self.conns.live(t).is_some() || self.conns.any(t).is_none() && self.host.table.is_live(t) {
-                    self.tell(Input::Writable(t));
-                }
-            } else {
-                return;
-            }
+            let Some(t) = self.host.table.next_dirty() else { return };
+            self.attend(t);
         }
     }
     /// An app has touched the output or the switches of a token.
@@ -295,8 +324,8 @@ impl<A: App + 'static> Driver<A> {
         for d in done {
             drop(d.descriptor());
             let io = self.conns.of(d.token()).filter(|_| d.code() == Code::Send);
-            if let Some(t) = io.filter(|io| !io.closing).map(|io| io.token) {
-                self.host.confirmed(t, usize::try_from(d.res).unwrap_or_default());
+            if let Some((t, Some(mut flight))) = io.map(|io| (io.token, io.flight.take())) {
+                self.host.landed(t, usize::try_from(d.res).unwrap_or_default(), &mut flight);
             }
         }
         for t in self.conns.streams() {

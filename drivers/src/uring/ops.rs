@@ -1,12 +1,12 @@
 //! What apps ask for, how connections begin and end, and datagrams.
-use super::conns::{Io, Kind, Listed, Watch};
+use super::conns::{Chain, Io, Kind, Listed, Watch};
 use super::ring::{Code, Done};
 use super::{Driver, News};
 use crate::host::NetOp;
 use crate::sock;
 use proto_core::{Addr, Answer, App, ConnectOpts, Input, Reason, Token};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, recvfrom, send, sendto};
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recvfrom, send, sendto, shutdown};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -66,6 +66,9 @@ impl<A: App + 'static> Driver<A> {
     }
     #[allow(unsafe_code)]
     fn connect(&mut self, t: Token, to: &Addr, o: &ConnectOpts) -> rustix::io::Result<()> {
+        if !self.conns.is_free(t) {
+            return Ok(()); // the host sees to it; what is in flight for a token must stay where it is
+        }
         let fd = sock::prepare(to, o.bind.as_ref(), o.linger0, false)?;
         let to = sock::with_addr(to, |a| Ok(Box::new(a.clone())))?;
         let (at, len) = (to.as_ptr().cast(), to.addr_len());
@@ -76,6 +79,15 @@ impl<A: App + 'static> Driver<A> {
         io.cold().to = Some(to);
         self.conns.insert(io);
         Ok(())
+    }
+    /// A connection begins: at once, or when it is on the kernel's list of files if all must be.
+    pub(super) fn begin(&mut self, t: Token) {
+        if self.ring.form.direct
+            && let Some(io) = self.conns.live(t)
+        {
+            io.listed = if self.ring.enlist(t, Some(&io.fd)) { Listed::First } else { Listed::Never };
+        }
+        self.arm(t);
     }
     pub(super) fn connected(&mut self, d: Done) {
         let Some(io) = self.conns.of(d.token()) else { return };
@@ -90,7 +102,7 @@ impl<A: App + 'static> Driver<A> {
                 io.kind = Kind::Stream;
                 self.tell(Input::Connected { conn: t, peer });
                 self.pump(t);
-                self.arm(t);
+                self.begin(t);
             }
             Err(e) => self.die(t, sock::reason(e)),
         }
@@ -106,15 +118,20 @@ impl<A: App + 'static> Driver<A> {
         let code = match io.watch {
             Watch::Nothing => None,
             Watch::Recv => Some(Code::Recv),
+            Watch::Once => Some(Code::Once),
             Watch::Poll => Some(Code::Poll),
             Watch::Accept => Some(Code::Accept),
             Watch::Connect => Some(Code::Connect),
         };
+        if io.chain != Chain::No {
+            // Its receive may be neither with the socket nor cancelled when the kernel looks for it: let it end at once.
+            let _ = shutdown(&io.fd, Shutdown::Read);
+        }
+        if io.flight.is_some() {
+            self.ring.cancel(Code::Send, t);
+        }
         if let Some(code) = code.filter(|_| !io.cancelled) {
             self.ring.cancel(code, t);
-        }
-        if io.sending {
-            self.ring.cancel(Code::Send, t);
         }
         if io.listed == Listed::Yes {
             io.listed = Listed::Leaving;
@@ -133,14 +150,17 @@ impl<A: App + 'static> Driver<A> {
         let Some(io) = self.conns.of(d.token()) else { return };
         let t = io.token;
         io.listed = match (io.listed, d.outcome()) {
-            (Listed::Soon, Ok(1)) if io.closing => {
+            (Listed::Soon | Listed::First, Ok(1)) if io.closing => {
                 self.ring.enlist(t, None);
                 Listed::Leaving
             }
-            (Listed::Soon, Ok(1)) => Listed::Yes,
+            (Listed::Soon | Listed::First, Ok(1)) => Listed::Yes,
             _ => Listed::Never,
         };
-        self.release(t);
+        if io.closing {
+            return self.release(t);
+        }
+        self.arm(t);
     }
     /// Closes the descriptor of a socket that is over, if the kernel has let go of it.
     pub(super) fn release(&mut self, t: Token) {
@@ -164,9 +184,11 @@ impl<A: App + 'static> Driver<A> {
     }
 
     fn watch_datagrams(&mut self, t: Token) {
-        if let Some(io) = self.conns.live(t).filter(|io| io.watch == Watch::Nothing) {
+        // A poll that ends with the first news would end at once while there is input.
+        let multishot = self.ring.form.multishot;
+        if let Some(io) = self.conns.live(t).filter(|io| io.watch == Watch::Nothing && (multishot || !io.readable)) {
             io.watch = Watch::Poll;
-            self.ring.poll(&io.fd, t);
+            self.ring.poll(io.target(), t, false);
         }
     }
     /// A poll of a datagram socket has completed.
@@ -187,7 +209,9 @@ impl<A: App + 'static> Driver<A> {
     pub(super) fn datagrams(&mut self, t: Token) {
         for _ in 0..BATCH {
             let wanted = self.host.table.is_wanted(t);
-            let Some(io) = self.conns.live(t).filter(|io| wanted && io.readable) else { return };
+            let Some(io) = self.conns.live(t).filter(|io| wanted && io.readable) else {
+                return self.watch_datagrams(t);
+            };
             self.host.counters.syscalls += 1;
             let mut buf = std::mem::take(&mut self.scratch);
             match recvfrom(&io.fd, &mut buf[..], RecvFlags::DONTWAIT) {

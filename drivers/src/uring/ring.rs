@@ -3,15 +3,16 @@
 //! Invariant: nothing that was pushed is lost or overtaken. What does not fit into the kernel's queue waits in
 //! [`Ring::backlog`], and whatever comes later waits behind it.
 //! Invariant: a ring is not dropped before the kernel has let go of all memory that its entries name.
-use super::buffers::Buffers;
+use super::buffers::{Buffers, GROUP};
 use super::faults::Forced;
-use super::probe;
+use super::pool::Pool;
+use super::setup::{self, Form, Setup};
 use crate::{Config, Error, listen};
 use io_uring::types::{CancelBuilder, Fd, Fixed, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 use proto_core::Token;
 use rustix::io::Errno;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
@@ -28,14 +29,32 @@ pub enum Code {
     Send,
     Connect,
     Enlist,
+    /// A receive that ends with the first bytes.
+    Once,
+    /// A receive into a named buffer that does not wait.
+    Read,
 }
 
-const CODES: [Code; 8] =
-    [Code::Cancel, Code::Bell, Code::Accept, Code::Recv, Code::Poll, Code::Send, Code::Connect, Code::Enlist];
+const CODES: [Code; 10] = [
+    Code::Cancel,
+    Code::Bell,
+    Code::Accept,
+    Code::Recv,
+    Code::Poll,
+    Code::Send,
+    Code::Connect,
+    Code::Enlist,
+    Code::Once,
+    Code::Read,
+];
 /// `io_uring_enter`: take completions, too; with deferred task work nothing else makes them.
 const GETEVENTS: u32 = 1;
 /// `io_uring_enter`: there is a time limit.
 const EXT_ARG: u32 = 8;
+/// What a poll tells of, besides errors.
+const WATCHED: u32 = (libc::POLLIN | libc::POLLRDHUP) as u32;
+/// Places in the kernel's list of files.
+const FILES: usize = 1 << 16;
 /// Where the part of a token is.
 const PART: u64 = 0xff << 24;
 /// How long the kernel may take to give up everything. It takes microseconds: no operation of ours is uncancellable.
@@ -95,22 +114,46 @@ pub fn bits(t: Token) -> u64 {
     t.to_bits() & !PART
 }
 
-/// Where a send goes.
+/// What an operation works on.
 #[derive(Clone, Copy, Debug)]
 pub enum Target<'a> {
     Plain(&'a OwnedFd),
     /// The slot's place in the kernel's list of files: see [`Ring::enlist`].
-    Enlisted,
+    Enlisted(u32),
+}
+
+/// Builds an entry for either kind of target.
+macro_rules! on {
+    ($target:expr, $fd:ident => $entry:expr) => {
+        match $target {
+            Target::Plain(fd) => {
+                let $fd = Fd(fd.as_raw_fd());
+                $entry
+            }
+            Target::Enlisted(place) => {
+                let $fd = Fixed(place);
+                $entry
+            }
+        }
+    };
 }
 
 pub struct Ring {
     uring: IoUring,
+    /// What the kernel receives into by its own choice.
     pub buffers: Buffers,
-    backlog: VecDeque<squeue::Entry>,
+    /// What receives name; empty if buffers are provided.
+    pub pool: Pool,
+    /// What is used of all that the kernel can do.
+    pub form: Form,
+    /// What did not fit into the kernel's queue, and whether it is the head of a chain with the next.
+    backlog: VecDeque<(squeue::Entry, bool)>,
     /// The descriptors in the kernel's list of files, by slot. Their sends need no look-up.
     enlisted: Box<[RawFd]>,
     /// Entries whose last completion has not come.
     in_flight: usize,
+    /// Their names, for a kernel that cannot give up everything at once.
+    names: BTreeSet<u64>,
     forced: Forced,
     /// Entries handed to the kernel's queue.
     pub submissions: u64,
@@ -118,36 +161,33 @@ pub struct Ring {
     pub enters: u64,
     /// Waits after which the kernel held back completions for want of room.
     pub overflows: u64,
-    /// What was set up, in words.
-    pub mode: String,
-    pub features: u32,
 }
 
 impl Ring {
     pub fn open(config: &Config) -> Result<Ring, Error> {
-        let features = probe::features().map_err(Error::Unavailable)?;
-        let (uring, chosen) = probe::build(config.entries).map_err(|e| Error::Unavailable(probe::refusal(&e)))?;
-        let (count, size) = config.buffers;
-        let buffers = Buffers::new(&uring.submitter(), count, size)?;
+        let set = setup::open(config).map_err(Error::Unavailable)?;
+        let Setup { uring, buffers, pool, form } = set;
         let _ = uring.submitter().register_ring_fd(); // saves a look-up per call, where the kernel has it
-        let mode = format!("multishot, provided buffers {count} x {size} bytes{chosen}");
-        let forced = Forced::new(&config.cqe_faults);
-        let mut enlisted = vec![-1; listen::descriptor_capacity()].into_boxed_slice();
-        if uring.submitter().register_files_sparse(enlisted.len() as u32).is_err() {
+        let mut enlisted = vec![-1; listen::descriptor_capacity().min(FILES)].into_boxed_slice();
+        if !form.multishot || uring.submitter().register_files_sparse(enlisted.len() as u32).is_err() {
             enlisted = Box::default(); // it goes without
+        }
+        if form.direct && enlisted.is_empty() {
+            return Err(Error::Unavailable(setup::lacks(config, "list of files (5.19), which --direct-files needs")));
         }
         Ok(Ring {
             uring,
             buffers,
+            pool,
+            form,
             backlog: VecDeque::new(),
             enlisted,
             in_flight: 0,
-            forced,
+            names: BTreeSet::new(),
+            forced: Forced::new(&config.cqe_faults),
             submissions: 0,
             enters: 0,
             overflows: 0,
-            mode,
-            features,
         })
     }
     /// Entries of the submission queue.
@@ -156,25 +196,46 @@ impl Ring {
     }
 
     /// Receives into provided buffers until it ends.
-    pub fn recv(&mut self, fd: &OwnedFd, t: Token) {
-        self.push(opcode::RecvMulti::new(Fd(fd.as_raw_fd()), 0).build(), name(Code::Recv, t));
+    pub fn recv(&mut self, to: Target<'_>, t: Token) {
+        self.push(on!(to, fd => opcode::RecvMulti::new(fd, GROUP).build()), name(Code::Recv, t));
     }
-    /// Reports input, its end and errors until it ends.
-    pub fn poll(&mut self, fd: &OwnedFd, t: Token) {
-        self.watch(Fd(fd.as_raw_fd()), name(Code::Poll, t));
+    /// Receives into a provided buffer, once.
+    pub fn recv_once(&mut self, to: Target<'_>, t: Token) {
+        self.push(self.once(to), name(Code::Once, t));
+    }
+    fn once(&self, to: Target<'_>) -> squeue::Entry {
+        let (nowhere, size) = (std::ptr::null_mut(), self.buffers.size() as u32);
+        let entry = on!(to, fd => opcode::Recv::new(fd, nowhere, size).buf_group(GROUP).build());
+        entry.flags(squeue::Flags::BUFFER_SELECT)
+    }
+    /// Receives what is there into a buffer of the pool, at most `most` bytes; `EAGAIN` if there is nothing.
+    pub fn read(&mut self, to: Target<'_>, t: Token, id: u16, most: usize) {
+        let fixed = self.pool.is_fixed();
+        let Some(buffer) = self.pool.get(id) else { return };
+        let (at, len) = (buffer.as_mut_ptr(), buffer.len().min(most) as u32);
+        // The buffer is the kernel's until the completion: the pool does not hand it out again before.
+        let entry = if fixed {
+            on!(to, fd => opcode::ReadFixed::new(fd, at, len, id).rw_flags(libc::RWF_NOWAIT).build())
+        } else {
+            on!(to, fd => opcode::Recv::new(fd, at, len).flags(libc::MSG_DONTWAIT).build())
+        };
+        self.push(entry, name(Code::Read, t));
+    }
+    /// Reports input, its end and errors until it ends; with `errors_only` just the last.
+    pub fn poll(&mut self, to: Target<'_>, t: Token, errors_only: bool) {
+        let mask = if errors_only { 0 } else { WATCHED };
+        let multi = self.form.multishot;
+        self.push(on!(to, fd => opcode::PollAdd::new(fd, mask).multi(multi).build()), name(Code::Poll, t));
     }
     /// Reports mail until it ends.
     pub fn poll_bell(&mut self, fd: BorrowedFd<'_>) {
-        self.watch(Fd(fd.as_raw_fd()), (Code::Bell as u64) << 24);
-    }
-    fn watch(&mut self, fd: Fd, name: u64) {
-        let mask = (libc::POLLIN | libc::POLLRDHUP) as u32;
-        self.push(opcode::PollAdd::new(fd, mask).multi(true).build(), name);
+        let entry = opcode::PollAdd::new(Fd(fd.as_raw_fd()), WATCHED).multi(self.form.multishot).build();
+        self.push(entry, (Code::Bell as u64) << 24);
     }
     /// Accepts, once or until it ends. Accepted sockets are blocking: else the kernel would not wait in our place.
     pub fn accept(&mut self, fd: &OwnedFd, t: Token, once: bool) {
         let fd = Fd(fd.as_raw_fd());
-        let entry = if once {
+        let entry = if once || !self.form.multishot {
             let null = std::ptr::null_mut();
             opcode::Accept::new(fd, null, null.cast()).flags(libc::SOCK_CLOEXEC).build()
         } else {
@@ -192,22 +253,32 @@ impl Ring {
     /// # Safety
     /// `len` bytes at `from` stay as they are until the completion.
     #[allow(unsafe_code)]
-    pub unsafe fn send(&mut self, fd: Target<'_>, t: Token, from: *const u8, len: usize) {
+    pub unsafe fn send(&mut self, to: Target<'_>, t: Token, from: *const u8, len: usize) {
         let len = u32::try_from(len).unwrap_or(u32::MAX >> 1); // a short send is sent on
-        let entry = match fd {
-            Target::Plain(fd) => opcode::Send::new(Fd(fd.as_raw_fd()), from, len),
-            Target::Enlisted => opcode::Send::new(Fixed(t.index() as u32), from, len),
-        };
-        self.push(entry.flags(libc::MSG_NOSIGNAL).build(), name(Code::Send, t));
+        let entry = on!(to, fd => opcode::Send::new(fd, from, len).flags(libc::MSG_NOSIGNAL).build());
+        self.push(entry, name(Code::Send, t));
+    }
+    /// Sends all of it and then receives once, as a chain: if the send falls short, the receive is cancelled.
+    ///
+    /// # Safety
+    /// As for [`Ring::send`].
+    #[allow(unsafe_code)]
+    pub unsafe fn send_and_recv(&mut self, to: Target<'_>, t: Token, from: *const u8, len: usize) {
+        let len = u32::try_from(len).unwrap_or(u32::MAX >> 1);
+        let flags = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
+        let send = on!(to, fd => opcode::Send::new(fd, from, len).flags(flags).build());
+        let (send, recv) = (self.named(send, name(Code::Send, t)), self.once(to));
+        let recv = self.named(recv, name(Code::Once, t));
+        self.push_chain(send.flags(squeue::Flags::IO_LINK), recv);
     }
     /// Sends several pieces.
     ///
     /// # Safety
     /// `message`, and all it points to, stays as it is until the completion.
     #[allow(unsafe_code)]
-    pub unsafe fn send_message(&mut self, fd: &OwnedFd, t: Token, message: *const libc::msghdr) {
-        let entry = opcode::SendMsg::new(Fd(fd.as_raw_fd()), message).flags(libc::MSG_NOSIGNAL as u32);
-        self.push(entry.build(), name(Code::Send, t));
+    pub unsafe fn send_message(&mut self, to: Target<'_>, t: Token, message: *const libc::msghdr) {
+        let flags = libc::MSG_NOSIGNAL as u32;
+        self.push(on!(to, fd => opcode::SendMsg::new(fd, message).flags(flags).build()), name(Code::Send, t));
     }
     /// Connects.
     ///
@@ -230,14 +301,36 @@ impl Ring {
 
     #[inline]
     fn push(&mut self, entry: squeue::Entry, name: u64) {
-        let mut entry = entry.user_data(name);
-        if self.forced.is_active() && self.forced.roll(name) {
-            entry = opcode::Nop::new().build().user_data(name);
-        }
-        self.in_flight += 1;
+        let entry = self.named(entry, name);
         if !self.backlog.is_empty() || !self.offer(&entry) {
-            self.backlog.push_back(entry);
+            self.backlog.push_back((entry, false));
         }
+    }
+    /// An entry as it will be pushed; counted as if it were already.
+    #[inline]
+    fn named(&mut self, entry: squeue::Entry, name: u64) -> squeue::Entry {
+        self.in_flight += 1;
+        if !self.form.multishot && name != Code::Cancel as u64 {
+            self.names.insert(name);
+        }
+        if self.forced.is_active() && self.forced.roll(name) {
+            // No descriptor has this number.
+            return opcode::Close::new(Fd(-1)).build().user_data(name);
+        }
+        entry.user_data(name)
+    }
+    /// A chain must be handed over by one call: what comes later is no part of it.
+    fn push_chain(&mut self, head: squeue::Entry, rest: squeue::Entry) {
+        if self.backlog.is_empty() && self.room() >= 2 {
+            let taken = self.offer(&head) && self.offer(&rest);
+            debug_assert!(taken, "there was room for two");
+        } else {
+            self.backlog.extend([(head, true), (rest, false)]);
+        }
+    }
+    fn room(&mut self) -> usize {
+        let queue = self.uring.submission();
+        queue.capacity() - queue.len()
     }
     #[inline]
     #[allow(unsafe_code)]
@@ -268,9 +361,9 @@ impl Ring {
         Ok(())
     }
     fn refill(&mut self) {
-        while let Some(entry) = self.backlog.pop_front() {
-            if !self.offer(&entry) {
-                return self.backlog.push_front(entry);
+        while let Some((entry, is_head)) = self.backlog.pop_front() {
+            if is_head && self.room() < 2 || !self.offer(&entry) {
+                return self.backlog.push_front((entry, is_head));
             }
         }
     }
@@ -306,6 +399,9 @@ impl Ring {
         let forced = self.forced.is_active();
         for done in into.iter_mut().skip(new) {
             self.in_flight -= usize::from(!done.more());
+            if !self.names.is_empty() && !done.more() {
+                self.names.remove(&done.name);
+            }
             if forced && let Some(errno) = self.forced.take(done.name) {
                 done.res = -errno;
             }
@@ -318,9 +414,14 @@ impl Ring {
             if begin.elapsed() > PATIENCE {
                 return Err(std::io::ErrorKind::TimedOut.into());
             }
-            let all = opcode::AsyncCancel2::new(CancelBuilder::any().all()).build();
             self.forced.stop();
-            self.push(all, Code::Cancel as u64);
+            if self.form.multishot {
+                let all = opcode::AsyncCancel2::new(CancelBuilder::any().all()).build();
+                self.push(all, Code::Cancel as u64);
+            }
+            for name in self.names.clone() {
+                self.push(opcode::AsyncCancel::new(name).build(), Code::Cancel as u64);
+            }
             self.wait(Some(Duration::from_millis(100)))?;
             self.reap(into);
         }
@@ -337,6 +438,7 @@ impl Drop for Ring {
         }
         left.into_iter().for_each(|d| drop(d.descriptor()));
         self.buffers.unregister(&self.uring.submitter());
+        self.pool.unregister(&self.uring.submitter());
         let _ = self.uring.submitter().unregister_files(); // there may be none; closing would do it, but later
     }
 }

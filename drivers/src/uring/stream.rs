@@ -1,6 +1,6 @@
 //! Connections: receiving in two forms, sending, end of input.
-use super::conns::{Io, Kind, Listed, Message, SEGMENTS, Watch};
-use super::ring::{Code, Done, Target};
+use super::conns::{Chain, Io, Kind, Listed, Message, SEGMENTS, Watch};
+use super::ring::{Code, Done};
 use super::{Driver, FLUSH};
 use crate::ready::send_chunks;
 use crate::sock;
@@ -15,6 +15,8 @@ const BUDGET: usize = 64 << 10;
 const SMALL: u8 = 16;
 /// Sends after which a connection is worth a place on the kernel's list of files.
 const BUSY: u8 = 32;
+/// Multishot receives of a connection that the kernel may end by itself per second, before they are given up.
+const ENDS: u16 = 1000;
 /// Bytes of a file read at once.
 const FILE_READ: usize = 64 << 10;
 
@@ -27,36 +29,62 @@ impl<A: App + 'static> Driver<A> {
         if io.watch != Watch::Nothing || io.eof || io.kind != Kind::Stream {
             return;
         }
+        if io.listed == Listed::First || io.reading {
+            return; // goes on when that is done
+        }
         io.cancelled = false;
+        if self.ring.pool.is_used() {
+            return self.arm_poll(t);
+        }
         if !wanted {
             (io.bulk, io.small) = (true, 0);
         }
         if io.bulk {
-            io.watch = Watch::Poll;
-            self.ring.poll(&io.fd, t);
-        } else {
-            (io.watch, io.readable) = (Watch::Recv, false);
-            self.ring.recv(&io.fd, t);
+            return self.arm_poll(t);
         }
+        io.readable = false;
+        if io.single || self.ring.form.link || !self.ring.form.multishot {
+            io.watch = Watch::Once;
+            self.ring.recv_once(io.target(), t);
+        } else {
+            io.watch = Watch::Recv;
+            self.ring.recv(io.target(), t);
+        }
+    }
+    /// A poll that ends with the first news would end at once while there is input, so it does not look for any then.
+    fn arm_poll(&mut self, t: Token) {
+        let wanted = self.wants(t);
+        let Some(io) = self.conns.live(t) else { return };
+        let ready = io.readable && !self.ring.form.multishot;
+        if ready && (wanted || io.hup) {
+            return; // it is read, or has told everything
+        }
+        io.watch = Watch::Poll;
+        self.ring.poll(io.target(), t, ready);
     }
     /// Gives up the present form of waiting; the other one begins when its last completion is there.
     fn change_form(&mut self, t: Token) {
         let Some(io) = self.conns.live(t).filter(|io| !io.cancelled) else { return };
         let code = match io.watch {
             Watch::Recv => Code::Recv,
+            Watch::Once => Code::Once,
             Watch::Poll => Code::Poll,
             _ => return,
         };
         io.cancelled = true;
         self.ring.cancel(code, t);
     }
-    /// A multishot receive has got something.
+    /// A receive into provided buffers has got something.
     #[inline]
     pub(super) fn received(&mut self, d: Done) {
         let Some(io) = self.conns.of(d.token()) else { return };
         let t = io.token;
         let ended = !d.more();
         if ended {
+            let given_up = io.cancelled || !matches!(d.outcome(), Ok(1..) | Err(Errno::CANCELED));
+            if io.watch == Watch::Recv && !given_up {
+                io.count_end(self.host.now, ENDS);
+            }
             io.watch = Watch::Nothing;
         }
         let closing = io.closing;
@@ -98,7 +126,7 @@ impl<A: App + 'static> Driver<A> {
     }
     /// The served connection's output goes out at once.
     #[inline]
-    fn after_input(&mut self, t: Token) {
+    pub(super) fn after_input(&mut self, t: Token) {
         self.host.table.served(t);
         self.pump(t);
         if !self.host.table.is_wanted(t) {
@@ -125,7 +153,7 @@ impl<A: App + 'static> Driver<A> {
         false
     }
     /// The peer has said its last byte.
-    fn ended(&mut self, t: Token) {
+    pub(super) fn ended(&mut self, t: Token) {
         let lingering = self.host.is_lingering(t);
         let wanted = self.host.table.is_wanted(t);
         let Some(io) = self.conns.live(t) else { return };
@@ -147,7 +175,7 @@ impl<A: App + 'static> Driver<A> {
         match (wanted, io.watch) {
             (true, _) if io.eof_untold || io.readable || io.has_parked() => self.later(t),
             (true, Watch::Nothing) => self.arm(t),
-            (false, Watch::Recv) => {
+            (false, Watch::Recv | Watch::Once) => {
                 (io.bulk, io.small) = (true, 0);
                 self.change_form(t);
             }
@@ -156,6 +184,9 @@ impl<A: App + 'static> Driver<A> {
     }
     /// Goes on with a connection whose budget was used up, or whose input was switched on again.
     pub(super) fn resume(&mut self, t: Token) {
+        if !self.ring.form.multishot && self.conns.live(t).is_some_and(|io| io.watch == Watch::Poll && io.readable) {
+            self.change_form(t); // it does not look for input
+        }
         while self.wants(t) {
             let lingering = self.host.is_lingering(t);
             let Some(io) = self.conns.live(t) else { return };
@@ -222,13 +253,16 @@ impl<A: App + 'static> Driver<A> {
     /// Reads with plain calls, unless a receive is in flight that would come second.
     #[inline]
     fn drain(&mut self, t: Token) {
+        if self.ring.pool.is_used() {
+            return self.read(t);
+        }
         let mut budget = BUDGET;
         while budget > 0 {
             if !self.wants(t) {
                 return;
             }
             let Some(io) = self.conns.live(t) else { return };
-            if !io.readable || io.eof || io.watch == Watch::Recv || io.has_parked() {
+            if !io.readable || io.eof || matches!(io.watch, Watch::Recv | Watch::Once) || io.has_parked() {
                 return;
             }
             self.host.counters.syscalls += 1;
@@ -257,7 +291,7 @@ impl<A: App + 'static> Driver<A> {
         self.later(t);
     }
     #[inline]
-    fn bytes(&mut self, t: Token, n: usize) {
+    pub(super) fn bytes(&mut self, t: Token, n: usize) {
         if self.host.is_lingering(t) {
             return; // read to be discarded
         }
@@ -273,7 +307,7 @@ impl<A: App + 'static> Driver<A> {
     #[inline]
     pub(super) fn pump(&mut self, t: Token) {
         let Some(io) = self.conns.live(t) else { return };
-        if io.sending || io.kind != Kind::Stream {
+        if io.flight.is_some() || io.kind != Kind::Stream {
             return;
         }
         if io.bulk {
@@ -303,9 +337,11 @@ impl<A: App + 'static> Driver<A> {
             Some(Next::Empty) => return self.finished(t),
             Some(Next::File { .. }) | None => return,
         }
+        let links = self.ring.form.link && self.may_link(t);
         let (Some(io), Some(tx)) = (self.conns.live(t), self.host.table.tx_mut(t)) else { return };
-        if !tx.launch(SEGMENTS) {
-            return;
+        let mut flight = self.spare.pop().unwrap_or_default();
+        if !tx.launch(SEGMENTS, &mut flight) {
+            return self.spare.push(flight);
         }
         if let Listed::No(n) = &mut io.listed {
             *n += 1;
@@ -313,23 +349,31 @@ impl<A: App + 'static> Driver<A> {
                 io.listed = if self.ring.enlist(t, Some(&io.fd)) { Listed::Soon } else { Listed::Never };
             }
         }
-        let mut flight = tx.flight();
-        match (flight.next(), flight.next()) {
-            (None, _) => return,
-            (Some(b), None) => {
-                let to = if io.listed == Listed::Yes { Target::Enlisted } else { Target::Plain(&io.fd) };
-                // SAFETY: a flight keeps its address until it is confirmed, and the token is not retired, and its
-                // output not freed, before the send has completed: see `sent` and `release`.
-                unsafe { self.ring.send(to, t, b.as_ptr(), b.len()) }
-            }
-            (Some(a), Some(b)) => {
-                let message = io.cold.get_or_insert_default().message.get_or_insert_with(Message::empty);
-                let header = message.refer_to([a, b].into_iter().chain(flight));
-                // SAFETY: as above; the message stays in its box, which the connection keeps as long.
-                unsafe { self.ring.send_message(&io.fd, t, header) }
+        {
+            let mut chunks = flight.chunks();
+            match (chunks.next(), chunks.next()) {
+                (None, _) => {} // not from `launch`
+                (Some(b), None) => {
+                    if links {
+                        (io.watch, io.cancelled, io.readable, io.chain) = (Watch::Once, false, false, Chain::Whole);
+                        self.chains.new.push(t);
+                        // SAFETY: as below.
+                        unsafe { self.ring.send_and_recv(io.target(), t, b.as_ptr(), b.len()) }
+                    } else {
+                        // SAFETY: the bytes stay where they are as long as the flight lives. The connection keeps it until
+                        // the send has completed, and lives as long: see `sent` and `release`.
+                        unsafe { self.ring.send(io.target(), t, b.as_ptr(), b.len()) }
+                    }
+                }
+                (Some(a), Some(b)) => {
+                    let message = io.cold.get_or_insert_default().message.get_or_insert_with(Message::empty);
+                    let header = message.refer_to([a, b].into_iter().chain(chunks));
+                    // SAFETY: as above; the message stays in its box, which the connection keeps as long.
+                    unsafe { self.ring.send_message(io.target(), t, header) }
+                }
             }
         }
-        io.sending = true;
+        io.flight = Some(flight);
     }
     /// What is to be sent next; a file's bytes are read first, since there is no sending from a file that would not
     /// block or go to a thread. `None` if the connection has ended.
@@ -372,13 +416,18 @@ impl<A: App + 'static> Driver<A> {
     pub(super) fn sent(&mut self, d: Done) {
         let Some(io) = self.conns.of(d.token()) else { return };
         let t = io.token;
-        io.sending = false;
-        if io.closing {
+        let Some(mut flight) = io.flight.take() else { return };
+        let broken = std::mem::replace(&mut io.chain, Chain::No) == Chain::Broken;
+        let closing = io.closing;
+        let outcome = d.outcome();
+        self.host.landed(t, outcome.unwrap_or_default(), &mut flight);
+        self.spare.push(flight);
+        if closing {
             return self.release(t);
         }
-        match d.outcome() {
-            Ok(n) => self.host.confirmed(t, n),
-            Err(Errno::INTR | Errno::AGAIN) => {}
+        match outcome {
+            Ok(_) | Err(Errno::INTR | Errno::AGAIN) => {}
+            Err(Errno::CANCELED) if broken => {} // sent again, by itself
             Err(e) => {
                 self.die(t, sock::reason(e));
                 return self.ops();

@@ -5,11 +5,13 @@
 #![allow(dead_code)] // each test crate uses a part of it
 pub mod apps;
 pub mod limits;
+pub mod rings;
 pub mod streams;
 pub mod world;
 
 use drivers::{Bound, Config, Error, Kind};
 use proto_core::{Addr, App, Cx, Deadline, Input, Reason};
+use std::cell::RefCell;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, MutexGuard};
@@ -22,6 +24,11 @@ pub const LIMIT: Duration = Duration::from_secs(120);
 const QUIT: u8 = 200;
 
 static ALONE: Mutex<()> = Mutex::new(());
+
+thread_local! {
+    /// What scenarios configure a driver with.
+    static BASE: RefCell<Config> = RefCell::new(Config::default());
+}
 
 /// What an app tells its test.
 #[derive(Clone, PartialEq, Debug)]
@@ -83,7 +90,20 @@ fn bind(part: u8) -> (Bound, SocketAddr) {
 
 /// Starts an app that is made on the thread it runs on.
 pub fn start<A: App + 'static>(kind: Kind, make: impl Fn(Sender<Seen>) -> A + Send + 'static) -> Run {
-    start_with(kind, Config::default(), make)
+    start_with(kind, BASE.with_borrow(Config::clone), make)
+}
+
+/// The right to run scenarios of a driver that is configured so; without the driver it says so, and there is none.
+pub fn begin(kind: Kind, config: Config) -> Option<MutexGuard<'static, ()>> {
+    let alone = alone();
+    BASE.set(config);
+    match drivers::available(kind) {
+        Ok(()) => Some(alone),
+        Err(why) => {
+            eprintln!("skipped: {why}");
+            None
+        }
+    }
 }
 
 /// The right to run: one scenario at a time, to its very end.
@@ -184,7 +204,10 @@ pub fn settles<T: PartialEq + std::fmt::Debug>(want: T, mut look: impl FnMut() -
 #[macro_export]
 macro_rules! scenarios {
     ($kind:expr) => {
-        $crate::scenarios!($kind, streams:
+        $crate::scenarios!($kind, drivers::Config::default());
+    };
+    ($kind:expr, $config:expr) => {
+        $crate::scenarios!($kind, $config, streams:
             echoes_64_mb_with_half_close
             a_client_that_never_reads_is_bounded
             a_storm_of_resets_leaves_nothing_behind
@@ -193,30 +216,34 @@ macro_rules! scenarios {
             serves_one_client_at_a_time
             a_stuck_reader_does_not_delay_a_broadcast
             a_flooder_does_not_starve_others
+            an_endless_source_does_not_starve_others
             close_lingers_and_then_cuts
         );
-        $crate::scenarios!($kind, world:
+        $crate::scenarios!($kind, $config, world:
             echoes_datagrams
             datagrams_to_nobody_are_unreachable
             a_refused_connect_is_told
             connects_and_talks
             ends_while_connecting
+            tokens_without_a_socket_end_once
             listens_at_run_time_and_again
             sends_ranges_of_files
             a_file_shorter_than_promised_ends_the_connection
+            a_file_that_is_closed_is_still_sent_to_its_end
             deadlines_are_precise
             exit_ends_all_threads
             jobs_are_answered_once
             a_panic_leaves_run
         );
-        $crate::scenarios!($kind, limits: accepting_pauses_without_descriptors);
+        $crate::scenarios!($kind, $config, limits: accepting_pauses_without_descriptors);
     };
-    ($kind:expr, $module:ident: $($name:ident)*) => {
+    ($kind:expr, $config:expr, $module:ident: $($name:ident)*) => {
         $(
             #[test]
             fn $name() {
-                let _alone = $crate::common::alone();
-                $crate::common::$module::$name($kind);
+                if let Some(_alone) = $crate::common::begin($kind, $config) {
+                    $crate::common::$module::$name($kind);
+                }
             }
         )*
     };

@@ -220,6 +220,10 @@ struct Files {
     len: usize,
     file: Option<FileId>,
     waiting: Vec<Token>,
+    /// How often the longer range is sent.
+    times: usize,
+    /// Close the file once a connection has its ranges queued.
+    once: bool,
     tell: Sender<Seen>,
 }
 
@@ -234,11 +238,20 @@ impl Files {
             }
             Input::Answer(_, Ok(Answer::Opened { file, .. })) => {
                 self.file = Some(file);
+                tell(&self.tell, Seen::Said("opened".into()));
                 for t in std::mem::take(&mut self.waiting) {
                     self.serve(t, cx);
                 }
             }
-            Input::Accepted { conn, .. } => self.serve(conn, cx),
+            Input::Answer(id, done) => tell(&self.tell, Seen::Said(format!("{} {done:?}", id.key()))),
+            Input::Accepted { conn, .. } => {
+                self.serve(conn, cx);
+                if let Some(file) = self.file.filter(|_| self.once) {
+                    cx.ask(OpId::new(0, 2), Ask::CloseFile(file));
+                    cx.ask(OpId::new(0, 3), Ask::Stat { file });
+                    cx.ask(OpId::new(0, 4), Ask::CloseFile(file));
+                }
+            }
             Input::Closed(_, why) => tell(&self.tell, Seen::Closed(why)),
             _ => {}
         }
@@ -247,7 +260,9 @@ impl Files {
         let Some(file) = self.file else { return self.waiting.push(t) };
         if let Some(tx) = cx.tx(t) {
             tx.put(b"<");
-            tx.file(file, 10, self.len - 10);
+            for _ in 0..self.times {
+                tx.file(file, 10, self.len - 10);
+            }
             tx.put(b"|");
             tx.file(file, 0, 10);
             tx.put(b">");
@@ -275,15 +290,17 @@ impl Drop for Temp {
     }
 }
 
-fn serve_file(kind: Kind, name: &str, len: usize) -> (Temp, Run) {
+fn serve_file(kind: Kind, name: &str, len: usize, times: usize) -> (Temp, Run) {
     let temp = Temp::new(&format!("{name}-{}", kind.name()));
     let path = temp.0.to_string_lossy().into_owned();
-    let run = start(kind, move |tell| Files { path: path.clone(), len, file: None, waiting: Vec::new(), tell });
+    let once = times > 1;
+    let make = move |tell| Files { path: path.clone(), len, file: None, waiting: Vec::new(), times, once, tell };
+    let run = start(kind, make);
     (temp, run)
 }
 
 pub fn sends_ranges_of_files(kind: Kind) {
-    let (temp, run) = serve_file(kind, "file", FILE);
+    let (temp, run) = serve_file(kind, "file", FILE, 1);
     let want = [b"<", &temp.1[10..], b"|", &temp.1[..10], b">"].concat();
     let clients: Vec<_> = (0..4).map(|_| run.connect()).collect();
     for mut c in clients {
@@ -295,11 +312,31 @@ pub fn sends_ranges_of_files(kind: Kind) {
 }
 
 pub fn a_file_shorter_than_promised_ends_the_connection(kind: Kind) {
-    let (_temp, run) = serve_file(kind, "short", FILE + 1);
+    let (_temp, run) = serve_file(kind, "short", FILE + 1, 1);
     let mut c = run.connect();
     let mut got = Vec::new();
     let _ = c.read_to_end(&mut got); // the end of the connection may come as a reset
-    assert_eq!(run.next(), Seen::Closed(Reason::FileShort));
+    assert_eq!(run.until(|seen| matches!(seen, Seen::Closed(_))), Seen::Closed(Reason::FileShort));
+    run.end();
+}
+
+pub fn a_file_that_is_closed_is_still_sent_to_its_end(kind: Kind) {
+    let (temp, run) = serve_file(kind, "closed", FILE, 20);
+    let is_open = || {
+        let all = std::fs::read_dir("/proc/self/fd").unwrap();
+        all.flatten().any(|fd| std::fs::read_link(fd.path()).is_ok_and(|to| to == temp.0))
+    };
+    assert_eq!(run.next(), Seen::Said("opened".into()));
+    let mut c = run.connect();
+    let said = [(); 3].map(|()| run.next());
+    let want = ["2 Ok(Done)", "3 Err(NotFound)", "4 Err(NotFound)"];
+    assert_eq!(said, want.map(|text| Seen::Said(text.into())), "nothing more can be asked");
+    assert!(is_open(), "60 MB are more than a socket takes");
+    let want = [b"<", &temp.1[10..].repeat(20)[..], b"|", &temp.1[..10], b">"].concat();
+    let mut got = Vec::new();
+    c.read_to_end(&mut got).unwrap();
+    assert!(got == want, "{} of {} bytes", got.len(), want.len());
+    settles(false, is_open, "it is closed then");
     run.end();
 }
 
@@ -494,3 +531,47 @@ impl Troubled {
     }
 }
 plain_app!(Troubled);
+
+/// Ends tokens that have no socket, and connects one twice.
+struct Careless {
+    to: SocketAddr,
+    tell: Sender<Seen>,
+}
+
+impl Careless {
+    fn on(&mut self, input: In<'_>, cx: Ctx<'_, '_>) {
+        match input {
+            Input::Start(_) => {
+                let (closed, aborted) = (cx.token(1), cx.token(1));
+                cx.close(closed, Duration::from_secs(60));
+                cx.abort(aborted);
+                cx.close(aborted, Duration::from_secs(60));
+                let conn = cx.connect(2, Addr::Ip(self.to));
+                cx.op(Op::Connect { conn, to: Addr::Ip(self.to), opts: Default::default() });
+                cx.op(Op::Connect { conn: closed, to: Addr::Ip(self.to), opts: Default::default() });
+            }
+            Input::Connected { conn, .. } => {
+                tell(&self.tell, Seen::Said(format!("connected {}", conn.part())));
+                cx.abort(conn);
+                cx.abort(conn);
+            }
+            Input::Closed(t, why) => tell(&self.tell, Seen::Said(format!("{} {why:?}", t.part()))),
+            _ => {}
+        }
+    }
+}
+plain_app!(Careless);
+
+pub fn tokens_without_a_socket_end_once(kind: Kind) {
+    let before = descriptors();
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
+    let to = nobody.local_addr().unwrap();
+    let run = start(kind, move |tell| Careless { to, tell });
+    let seen: Vec<_> = (0..4).map(|_| run.next()).collect();
+    let said = |s: &str| seen.iter().filter(|seen| **seen == Seen::Said(s.into())).count();
+    let each = ["1 Finished", "1 Aborted", "connected 2", "2 Aborted"].map(said);
+    assert_eq!(each, [1; 4], "{seen:?}");
+    assert_eq!(run.end(), [], "nothing of a token comes after its end");
+    drop(nobody);
+    descriptors_are_back_to(before);
+}

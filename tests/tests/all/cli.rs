@@ -23,6 +23,7 @@ fn ports() {
         refuses(server, &[], 2, "missing PORT (see --help)");
     }
     for client in ["echo_client", "chat_client"] {
+        refuses(client, &["localhost"], 2, "missing <PORT> (see --help)");
         refuses(client, &["localhost", "99999"], 2, "port '99999' is not in 0-65535");
     }
 }
@@ -42,14 +43,54 @@ fn flags() {
     }
 }
 
+/// What an io_uring does without is said in a line, and what it uses with `-v`.
+#[test]
+fn forms_of_a_ring() {
+    let server = "io_uring_echo_server";
+    let text = "--link needs --buffers provided: a receive that waits must not hold a buffer";
+    refuses(server, &["0", "--link", "--buffers", "plain"], 2, text);
+    let text = "--buffers: no buffers 'own'; there are provided, fixed, plain";
+    refuses(server, &["0", "--buffers", "own"], 2, text);
+    if drivers::available(drivers::Kind::IoUring).is_err() {
+        return; // other tests say so
+    }
+    let old = ["0", "--as-kernel", "5.11", "-q"];
+    for (flags, text) in [
+        (&["--buffers", "provided"][..], "this kernel (5.11) has no provided buffers (5.19)"),
+        (&["--link"], "this kernel (5.11) has no provided buffers (5.19)"),
+        (&["--direct-files"], "this kernel (5.11) has no multishot receive (6.0), which --direct-files needs"),
+    ] {
+        refuses(server, &[&old[..], flags].concat(), 9, text);
+    }
+    for (flags, mode, note) in [
+        (&[][..], "multishot, provided buffers 128 x 2 KiB", ""),
+        (&["--buffer-count", "1024", "--buffer-size", "4KiB"], "multishot, provided buffers 1,024 x 4 KiB", ""),
+        (&["--link", "--direct-files"], "single-shot, linked, provided buffers 128 x 2 KiB, direct files", ""),
+        (&["--buffers", "fixed"], "single-shot, fixed buffers 128 x 2 KiB", ""),
+        (
+            &["--as-kernel", "5.15"],
+            "single-shot, plain buffers 128 x 2 KiB",
+            "io_uring: this kernel (5.15) has no multishot receive (6.0): single-shot, plain buffers\n",
+        ),
+    ] {
+        let mut tool = Tool::start(server, &[&["0", "-v", "--listen", "127.0.0.1"], flags].concat());
+        let line = std::iter::repeat_with(|| tool.line()).find(|l| l.starts_with("mode: ")).expect("a mode");
+        assert!(line.starts_with(&format!("mode: {mode}")), "{line}");
+        let ended = tool.stop();
+        assert_eq!((ended.code, ended.stderr.contains(note)), (Some(0), true), "{flags:?}: {}", ended.stderr);
+        assert!(!note.is_empty() || !ended.stderr.contains("this kernel"), "{}", ended.stderr);
+    }
+}
+
 #[test]
 fn a_busy_port_names_who_has_it() {
     let taken = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let port = taken.local_addr().expect("bound").port().to_string();
     let ended = run("echo_server", &[&port]);
     assert_eq!(ended.code, Some(9));
-    let start = format!("echo_server: cannot listen on 127.0.0.1:{port}: address in use");
-    assert!(ended.stderr.starts_with(&start), "{}", ended.stderr);
+    let (pid, own) = (std::process::id(), std::fs::read_to_string("/proc/self/comm").expect("a name"));
+    let who = format!("address in use (pid {pid} '{}')", own.trim());
+    assert_eq!(ended.stderr, format!("echo_server: cannot listen on 127.0.0.1:{port}: {who}\n"));
 }
 
 #[test]
@@ -81,41 +122,4 @@ fn help_has_examples() {
         assert_eq!(ended.code, Some(0));
         assert!(ended.stdout.contains("Examples:") && ended.stdout.contains(&format!("  {tool} ")), "{tool}");
     }
-}
-
-#[test]
-fn a_second_interrupt_stops_at_once() {
-    let mut server = Tool::start("echo_server", &["0", "-q", "--max-conns", "10", "--driver", "poll"]);
-    let port = server.port();
-    let client = std::net::TcpStream::connect(("127.0.0.1", port)).expect("it listens");
-    server.signal(rustix::process::Signal::INT);
-    // The first stops accepting; the client, which does not close, is waited for.
-    tests::process::until("accepting has stopped", || std::net::TcpStream::connect(("127.0.0.1", port)).is_err());
-    server.signal(rustix::process::Signal::INT);
-    assert_eq!(server.wait().code, Some(0));
-    drop(client);
-}
-
-#[test]
-fn a_closed_standard_output_does_not_stop_a_server() {
-    use std::io::{Read, Write};
-    let mut command = std::process::Command::new(tests::process::tool("echo_server"));
-    command.args(["0", "--listen", "127.0.0.1:0", "--driver", "poll"]);
-    let mut child = command.stdout(std::process::Stdio::piped()).spawn().expect("starts");
-    let mut banner = Vec::new();
-    let mut stdout = child.stdout.take().expect("stdout");
-    while !banner.ends_with(b"\n") {
-        let mut b = [0];
-        stdout.read_exact(&mut b).expect("a banner");
-        banner.push(b[0]);
-    }
-    drop(stdout);
-    let port: String = String::from_utf8_lossy(&banner).chars().filter(char::is_ascii_digit).collect();
-    for _ in 0..3 {
-        let mut s = std::net::TcpStream::connect(("127.0.0.1", port.parse::<u16>().expect("port"))).expect("it lives");
-        let mut back = [0; 5];
-        s.write_all(b"hello").and_then(|()| s.read_exact(&mut back)).expect("it echoes");
-        assert_eq!(&back, b"hello");
-    }
-    child.kill().and_then(|()| child.wait()).expect("it ran");
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use tests::corpus::load;
 use tests::drive::Rng;
+use tests::keys::steps;
 use tests::transcript::Transcript;
 
 /// Files per target.
@@ -68,6 +69,7 @@ fn the_corpus_begins_with_the_transcripts() {
         ("echo_detect", from_transcripts("echo")),
         ("conns_layer", from_transcripts("echo")),
         ("tx_ops", operations()),
+        ("terminal", (0..FILES).map(|n| (format!("random_{n}"), steps(n as u64))).collect()),
     ] {
         let dir = root().join("fuzz/corpus").join(target);
         assert!(files.len() >= 10, "{target}: {} files", files.len());

@@ -102,3 +102,92 @@ fn running_out_of_descriptors_pauses_accepting_and_harms_nobody() {
         assert!(ended.stderr.contains("out of file descriptors"), "{driver}: {}", ended.stderr);
     }
 }
+
+#[test]
+fn a_byte_that_changes_on_the_way_is_named() {
+    for driver in drivers() {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        let port = listener.local_addr().expect("bound").port().to_string();
+        let args = ["127.0.0.1", &port, "--verify", "--size", "64KiB", "--driver", driver];
+        let client = Tool::start("echo_client", &args);
+        let (mut s, _) = listener.accept().expect("a client");
+        let mut bytes = vec![0; 8192];
+        s.read_exact(&mut bytes).expect("a stream");
+        let sent = bytes.get(4711).copied().unwrap_or_default();
+        let got = sent ^ 0x40;
+        bytes.iter_mut().skip(4711).take(1).for_each(|b| *b = got);
+        s.write_all(&bytes).expect("a socket");
+        let ended = client.wait();
+        let text = format!("echo_client: byte 4,711: sent 0x{sent:02x}, got 0x{got:02x}\n");
+        assert_eq!((ended.code, ended.stderr), (Some(7), text), "{driver}");
+    }
+}
+
+#[test]
+fn ten_thousand_connections_leave_the_baseline() {
+    drivers::listen::raise_descriptors();
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    let many = 10_000.min(limit.saturating_sub(200) as usize);
+    for driver in drivers().into_iter().filter(|d| ["epoll", "io_uring"].contains(d)) {
+        let mut server = Tool::start("epoll_echo_server", &["0", "-q", "--driver", driver]);
+        let port = server.port();
+        let mut honest = connect(port);
+        echoes(&mut honest, b"before");
+        let descriptors = server.descriptors();
+        let mut crowd = || {
+            let mut all: Vec<TcpStream> = (0..many).map(|_| connect(port)).collect();
+            all.iter_mut().for_each(|s| echoes(s, b"one of many"));
+            let full = server.memory();
+            drop(all);
+            until(&format!("{driver}: descriptors return"), || server.descriptors() <= descriptors);
+            echoes(&mut honest, b"meanwhile");
+            (full, server.memory())
+        };
+        // What the first crowd leaves is room for the next one, which must not need more.
+        let (full, left) = crowd();
+        let (full_again, left_again) = crowd();
+        let slack = 1 << 20;
+        assert!(full_again <= full + slack, "{driver}: {full} bytes with {many} connections, then {full_again}");
+        assert!(left_again <= left + slack, "{driver}: {left} bytes after {many} connections, then {left_again}");
+        drop(honest);
+        assert_eq!(server.stop().code, Some(0), "{driver}");
+    }
+}
+
+#[test]
+fn a_killed_client_leaves_nothing_behind() {
+    for driver in drivers() {
+        let mut server = Tool::start("echo_server", &["0", "-q", "--max-conns", "200", "--driver", driver]);
+        let port = server.port();
+        let mut honest = connect(port);
+        echoes(&mut honest, b"before");
+        let descriptors = server.descriptors();
+        for _ in 0..3 {
+            let to = port.to_string();
+            let client =
+                Tool::start("echo_client", &["127.0.0.1", &to, "--verify", "--size", "900GiB", "--conns", "50"]);
+            until("all are connected", || server.descriptors() >= descriptors + 50);
+            client.signal(rustix::process::Signal::KILL);
+            assert_eq!(client.wait().code, None, "killed");
+            until(&format!("{driver}: descriptors return"), || server.descriptors() <= descriptors);
+            echoes(&mut honest, b"after a kill");
+        }
+        drop(honest);
+        assert_eq!(server.stop().code, Some(0), "{driver}");
+    }
+}
+
+#[test]
+fn a_killed_server_starts_again_at_once() {
+    let mut port = 0;
+    for round in 0..3 {
+        let mut server = Tool::start("epoll_echo_server", &[&port.to_string(), "-q"]);
+        let bound = server.port();
+        assert!(port == 0 || port == bound, "round {round}: {bound} instead of {port}");
+        port = bound;
+        let mut client = connect(port);
+        echoes(&mut client, b"it serves, and its control socket is not in the way");
+        server.signal(rustix::process::Signal::KILL);
+        assert_eq!(server.wait().code, None, "killed with a client connected");
+    }
+}

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 use tests::drive::{Said, Subject};
 use tests::laws::{ends_are_told, looks_once, prefixes_wait, stops_when_full};
-use tests::subjects::{Echo, Lines, Requests};
+use tests::subjects::{Echo, Keys, Lines, Requests};
 use tests::transcript::Transcript;
 
 fn transcripts<S: Subject>(machine: &str, at_least: usize) {
@@ -28,6 +28,19 @@ fn http1_transcripts() {
 #[test]
 fn echo_transcripts() {
     transcripts::<Echo>("echo", 10);
+}
+
+#[test]
+fn terminal_transcripts() {
+    transcripts::<Keys>("terminal", 15);
+}
+
+/// A terminal that is not read is not drawn on: at most one key's row is put beyond the limit.
+#[test]
+fn a_terminal_that_is_full_takes_no_keys() {
+    let keys = b"some words\x01\x06".repeat(1000);
+    stops_when_full::<Keys>(&[], &keys, 2000, 200).unwrap_or_else(|e| panic!("{e}"));
+    ends_are_told::<Keys>(&[], b"ab\x1b[D\xc3\xa9\r", |_, last| last == "closed").unwrap_or_else(|e| panic!("{e}"));
 }
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nX: b\r\n\r\n";

@@ -1,6 +1,5 @@
 //! A chat of six in virtual time, with every fault of the network, from a seed.
-use bins::chat::core::Limits;
-use bins::chat::member::{Flood, Slow};
+use bins::chat::member::Flood;
 use bins::chat::server::{ChatServer, Options};
 use bins::dialer::{Family, Target};
 use bins::line_client::{LineClient, Options as ClientOptions};
@@ -15,10 +14,7 @@ const LINES: usize = 12;
 
 fn server() -> ChatServer {
     let flood = Flood { rate: 5.0, burst: 8.0 };
-    let limits = Limits::default();
-    let options =
-        Options { queue: 256 << 10, slow: Slow::Disconnect, flood, limits, notices: false, motd: String::new() };
-    ChatServer::new(Settings::default(), options)
+    ChatServer::new(Settings::default(), Options { flood, ..Options::default() })
 }
 
 fn client() -> LineClient {

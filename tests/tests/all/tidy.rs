@@ -55,7 +55,10 @@ fn proto_core_depends_on_little() {
     let section = manifest.split("[dependencies]").nth(1).and_then(|s| s.split("\n[").next()).expect("dependencies");
     let names: Vec<&str> =
         section.lines().filter_map(|l| l.split(['.', ' ', '=']).next()).filter(|n| !n.is_empty()).collect();
-    assert_eq!(names, ["bytes", "memchr", "httparse", "rand_core", "rand_chacha"]);
+    assert_eq!(
+        names,
+        ["bytes", "memchr", "httparse", "rand_core", "rand_chacha", "unicode-segmentation", "unicode-width"]
+    );
 }
 
 #[test]

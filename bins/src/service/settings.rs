@@ -1,0 +1,53 @@
+//! A server's settings.
+use crate::cli::{Cidr, ServerArgs};
+use crate::log::Format;
+use core::time::Duration;
+
+/// A server's limits and settings, from its flags.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    pub(crate) max: u32,
+    pub(crate) per_ip: Option<u32>,
+    /// Clients over the limit wait in the backlog instead of being refused.
+    pub queue: bool,
+    pub(crate) idle: Option<Duration>,
+    pub(crate) drain: Duration,
+    pub(crate) allow: Vec<Cidr>,
+    pub(crate) deny: Vec<Cidr>,
+    pub(crate) stats: Option<Duration>,
+    pub(crate) quiet: bool,
+    /// Print more.
+    pub verbose: bool,
+    /// Times in UTC.
+    pub utc: bool,
+    pub(crate) ring: bool,
+    /// How events are written.
+    pub format: Format,
+    /// Statistics as JSON.
+    pub json: bool,
+    /// Standard output is not a log: the app writes lines of its own.
+    pub raw: bool,
+}
+
+impl Settings {
+    /// `default_max`: clients at once without `--max-conns`; `None` is what the driver can hold.
+    pub fn new(args: &ServerArgs, default_max: Option<u32>) -> Self {
+        Settings {
+            max: args.max_conns.or(default_max).unwrap_or(0),
+            per_ip: args.max_conns_per_ip,
+            queue: false,
+            idle: args.idle_timeout,
+            drain: args.drain,
+            allow: args.allow_from.clone(),
+            deny: args.deny_from.clone(),
+            stats: args.stats.map(|s| if s.is_zero() { Duration::from_secs(1) } else { s }),
+            quiet: args.quiet,
+            verbose: args.verbose,
+            utc: args.utc,
+            ring: false,
+            format: args.log_format,
+            json: args.json,
+            raw: false,
+        }
+    }
+}
