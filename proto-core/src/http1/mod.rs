@@ -102,3 +102,6 @@ pub struct Refusal {
     /// Where it was noticed, counted from the first byte of what was shown.
     pub at: usize,
 }
+
+#[cfg(test)]
+mod conns_tests;
