@@ -75,12 +75,13 @@ pub fn run<A: App + 'static>(host: Host<A>, listeners: Vec<Bound>) -> Result<u8,
     shared.enter(|s| s.stop());
     shared.join();
     let mut s = shared.state.lock();
-    s.host.flush_stdio();
+    let ended = s.host.end();
     if let Some(panic) = s.panic.take() {
         drop(s);
         std::panic::resume_unwind(panic);
     }
     done.unwrap_or(Ok(()))?;
+    ended?;
     Ok(s.host.exit().unwrap_or_default())
 }
 
