@@ -439,7 +439,8 @@ impl Sim {
     ///
     /// The first error is returned, after all have ended.
     pub fn end_recordings(&mut self) -> Result<(), Error> {
-        self.nodes.iter_mut().fold(Ok(()), |so_far, n| so_far.and(n.end_recording()))
+        let all: Vec<_> = self.nodes.iter_mut().map(|n| n.end_recording()).collect();
+        all.into_iter().collect()
     }
 }
 
