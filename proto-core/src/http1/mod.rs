@@ -90,9 +90,9 @@ pub use server::Server;
 pub(crate) use write::put_number;
 pub use write::{FieldBlock, reason};
 
-/// Why a message is not accepted, before it becomes a [`Fault`].
+/// Why a message is not accepted, before it becomes a [`crate::Fault`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Refusal {
+pub(crate) struct Refusal {
     /// The status to answer with.
     pub status: u16,
     /// The rule's source.
