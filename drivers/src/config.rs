@@ -90,6 +90,8 @@ pub struct Config {
     pub as_kernel: Option<(u16, u16)>,
     /// Errors forced on an io_uring's operations, for tests.
     pub cqe_faults: Vec<CqeFault>,
+    /// The lock of the blocking driver goes to whoever happens to take it, for tests: see how that starves connections.
+    pub unfair_lock: bool,
 }
 
 /// Where an io_uring's input goes.
@@ -170,6 +172,7 @@ impl Default for Config {
             direct_files: false,
             as_kernel: None,
             cqe_faults: Vec::new(),
+            unfair_lock: false,
         }
     }
 }
@@ -180,6 +183,14 @@ pub enum Error {
     /// The operating system refuses what the driver needs.
     #[error("{0}")]
     Unavailable(String),
+    /// The program has ended in order, but its recording is not whole.
+    #[error("the recording {path} is not complete: {why}")]
+    Recording {
+        /// Where it is.
+        path: String,
+        /// What the system said.
+        why: proto_core::Reason,
+    },
     /// Something failed that must not.
     #[error("{what}: {why}")]
     System {

@@ -67,7 +67,7 @@ pub fn run<A: App + 'static>(host: Host<A>, ring: Ring, listeners: Vec<Bound>) -
         code = d.turn();
     }
     d.finish()?;
-    d.host.flush_stdio();
+    d.host.end()?;
     Ok(code.unwrap_or_default())
 }
 
