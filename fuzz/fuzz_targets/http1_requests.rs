@@ -6,8 +6,18 @@ use bed::drive::{Said, Subject};
 use libfuzzer_sys::fuzz_target;
 use proto_core::{Tx, http1};
 
-const LIMITS: http1::Limits =
-    http1::Limits { request_line: 60, head: 200, fields: 6, body: 40, chunk_line: 20, chunk_framing: 60, trailers: 40 };
+const LIMITS: http1::Limits = http1::Limits {
+    request_line: 60,
+    head: 200,
+    fields: 6,
+    body: 40,
+    chunk_line: 20,
+    chunk_extensions: 40,
+    chunk_framing: 40,
+    trailers: 40,
+    trailer_fields: 3,
+    ..http1::Limits::SERVER
+};
 
 struct Requests;
 
@@ -19,7 +29,7 @@ impl Subject for Requests {
     fn said(event: http1::Event<'_>, _: &mut Tx) -> Said {
         let http1::Event::Request { raw, head_len, method, version, keep_alive } = event;
         oracle(raw, head_len, version);
-        let most = LIMITS.head + LIMITS.body as usize + LIMITS.chunk_framing as usize + LIMITS.trailers;
+        let most = LIMITS.head + 2 * LIMITS.body as usize + LIMITS.chunk_framing as usize + LIMITS.trailers;
         assert!(raw.len() <= most, "{} bytes in one request", raw.len());
         Said::Event(format!("{method:?} {version:?} {keep_alive} {head_len} {}", raw.escape_ascii()))
     }

@@ -3,6 +3,7 @@
 //! States: *undecided* (at most 16 bytes, at most 200 ms) -> *plain* (bytes come back as they are) or *HTTP* (each
 //! request is answered with its own bytes as the body). [`Mode`] may decide beforehand.
 use crate::{Deadline, Fault, Instant, Machine, Rx, Step, Tx, http1};
+use alloc::boxed::Box;
 use core::time::Duration;
 
 /// Whether requests of HTTP/1.x are answered as such.
@@ -46,7 +47,7 @@ enum State {
     /// The time at which the first of the waiting bytes came.
     Undecided(Option<Instant>),
     Plain,
-    Http(http1::Requests),
+    Http(Box<http1::Requests>),
 }
 
 /// The machine.
@@ -61,7 +62,7 @@ impl Echo {
     pub fn new(mode: Mode, limits: Limits) -> Self {
         let state = match mode {
             Mode::Auto => State::Undecided(None),
-            Mode::On => State::Http(http1::Requests::new(limits.http)),
+            Mode::On => State::Http(Box::new(http1::Requests::new(limits.http))),
             Mode::Off => State::Plain,
         };
         Echo { limits, state }
@@ -78,7 +79,7 @@ impl Echo {
     fn decide(&mut self, now: Instant, rx: &Rx<'_>) -> bool {
         let State::Undecided(since) = &mut self.state else { return true };
         match http1::looks_like_request(rx.peek()) {
-            Some(true) => self.state = State::Http(http1::Requests::new(self.limits.http)),
+            Some(true) => self.state = State::Http(Box::new(http1::Requests::new(self.limits.http))),
             Some(false) => self.state = State::Plain,
             None if rx.is_last() => self.state = State::Plain,
             None if rx.is_empty() => return false,
@@ -133,7 +134,7 @@ impl Machine for Echo {
 /// The request itself as the answer's body.
 fn answer(raw: &[u8], method: http1::Method, version: http1::Version, keep_alive: bool, tx: &mut Tx) {
     tx.put(b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: ");
-    put_number(raw.len(), tx);
+    http1::put_number(raw.len() as u64, tx);
     // HTTP/1.0 keeps a connection only if it is told so (RFC 9112 9.3).
     tx.put(match (keep_alive, version) {
         (true, http1::Version::Http11) => b"\r\n\r\n",
@@ -142,34 +143,5 @@ fn answer(raw: &[u8], method: http1::Method, version: http1::Version, keep_alive
     });
     if method != http1::Method::Head {
         tx.put(raw); // the length is told to HEAD too, the body is not (RFC 9110 9.3.2)
-    }
-}
-
-fn put_number(mut n: usize, tx: &mut Tx) {
-    let mut digits = [0; 20];
-    let mut used = 0;
-    for d in digits.iter_mut().rev() {
-        *d = b'0' + (n % 10) as u8;
-        used += 1;
-        n /= 10;
-        if n == 0 {
-            break;
-        }
-    }
-    tx.put(digits.get(digits.len() - used..).unwrap_or_default());
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers() {
-        for n in [0, 9, 10, 1_048_576, usize::MAX] {
-            let mut tx = Tx::default();
-            put_number(n, &mut tx);
-            let text: alloc::vec::Vec<u8> = tx.chunks().flatten().copied().collect();
-            assert_eq!(text, alloc::format!("{n}").into_bytes());
-        }
     }
 }

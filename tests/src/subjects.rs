@@ -27,8 +27,10 @@ fn http_limit(limits: &mut http1::Limits, name: &str, value: &str) -> Result<boo
         "fields" => number(value, &mut limits.fields),
         "body" => number(value, &mut limits.body),
         "chunk_line" => number(value, &mut limits.chunk_line),
+        "chunk_extensions" => number(value, &mut limits.chunk_extensions),
         "chunk_framing" => number(value, &mut limits.chunk_framing),
         "trailers" => number(value, &mut limits.trailers),
+        "trailer_fields" => number(value, &mut limits.trailer_fields),
         _ => Ok(false),
     }
 }

@@ -2,15 +2,17 @@
 //!
 //! States: *size line* -> *data* -> *its CRLF* -> *size line* ... -> *trailers* (after size 0) -> over.
 //! Extensions are checked against the grammar and dropped; white space outside of quotes is refused, though the
-//! grammar calls it merely bad. Trailers are checked and dropped; one that would change the framing is refused.
+//! grammar calls it merely bad. Trailers are checked; one that would change the framing is refused.
+use super::Refusal;
 use super::fields::{self, is_token};
 use super::lines::{Bad, Lines};
-use super::{Limits, MAX_FIELDS, Refusal};
+use super::rules::{MAX_FIELDS, Rules};
+use core::ops::Range;
 
 /// What comes next in the input.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]
-pub enum Part {
+pub(crate) enum Part {
     /// The input ends within something: show it again together with more.
     NeedMore,
     /// This many bytes of framing.
@@ -32,20 +34,21 @@ enum State {
 
 /// Decodes one body.
 #[derive(Clone, Copy, Debug)]
-pub struct Decoder {
+pub(crate) struct Decoder {
     state: State,
     content: u64,
     framing: u64,
+    extensions: u64,
 }
 
 impl Default for Decoder {
     fn default() -> Self {
-        Decoder { state: State::Size(Lines::default()), content: 0, framing: 0 }
+        Decoder { state: State::Size(Lines::default()), content: 0, framing: 0, extensions: 0 }
     }
 }
 
 /// Names that may not appear in trailers, since they frame, route or guard the message (RFC 9110 6.5.1).
-const NOT_IN_TRAILERS: [&str; 14] = [
+pub(crate) const NOT_IN_TRAILERS: [&str; 14] = [
     "authorization",
     "connection",
     "content-encoding",
@@ -66,22 +69,32 @@ const RULE: &str = "RFC 9112 7.1";
 
 impl Decoder {
     /// The next part of `input`, which begins behind the last part. Refusals count from there too.
-    pub fn next(&mut self, input: &[u8], limits: &Limits) -> Result<Part, Refusal> {
+    pub(crate) fn next(&mut self, input: &[u8], rules: &mut Rules) -> Result<Part, Refusal> {
         let part = match &mut self.state {
             State::Size(lines) => {
-                let bound = limits.chunk_line.saturating_add(2);
-                let line = lines.next(input, bound).map_err(|bad| match bad {
-                    Bad::TooLong => Refusal::new(400, RULE, "a chunk's size line that is too long", bound),
-                    Bad::BareLf(at) => Refusal::new(400, RULE, "a chunk's size line that ends in LF without CR", at),
-                })?;
-                let Some(line) = line else { return Ok(Part::NeedMore) };
-                let size = size_of(input.get(line.clone()).unwrap_or_default())?;
+                let bound = rules.limits.chunk_line.saturating_add(2);
+                let line = match lines.next(input, bound) {
+                    Ok(Some(line)) => line,
+                    Ok(None) => return Ok(Part::NeedMore),
+                    Err(Bad::TooLong) => {
+                        return Err(Refusal::new(400, RULE, "a chunk's size line that is too long", bound));
+                    }
+                    Err(Bad::BareLf(at)) => {
+                        bare_lf(lines, at, RULE, "a chunk's size line that ends in LF without CR", rules)?
+                    }
+                };
+                let (used, line) = (lines.at(), input.get(line).unwrap_or_default());
+                let (size, extensions) = size_of(line)?;
+                self.extensions += extensions as u64;
+                if self.extensions > rules.limits.chunk_extensions {
+                    return Err(Refusal::new(400, RULE, "too many chunk extensions", used));
+                }
                 self.content = self.content.saturating_add(size);
-                if self.content > limits.body {
-                    return Err(Refusal::new(413, "RFC 9110 15.5.14", "a body that is too large", line.end + 2));
+                if self.content > rules.limits.body {
+                    return Err(Refusal::new(413, "RFC 9110 15.5.14", "a body that is too large", used));
                 }
                 self.state = if size > 0 { State::Data(size) } else { State::Trailers(Lines::default(), 0) };
-                Part::Framing(line.end + 2)
+                Part::Framing(used)
             }
             State::Data(left) => {
                 let n = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
@@ -100,9 +113,14 @@ impl Decoder {
                     self.state = State::Size(Lines::default());
                     Part::Framing(2)
                 }
+                [b'\n', ..] if rules.lenient.bare_lf => {
+                    rules.forgive(true, Refusal::new(400, RULE, "chunk data followed by LF without CR", 0))?;
+                    self.state = State::Size(Lines::default());
+                    Part::Framing(1)
+                }
                 _ => return Err(Refusal::new(400, RULE, "chunk data that is not followed by CRLF", 0)),
             },
-            State::Trailers(lines, count) => match trailers(lines, count, input, limits)? {
+            State::Trailers(lines, count) => match trailers(lines, count, input, rules)? {
                 Some(n) => {
                     self.state = State::Over;
                     Part::End(n)
@@ -111,17 +129,13 @@ impl Decoder {
             },
             State::Over => Part::End(0),
         };
-        self.count(part, limits)?;
+        self.count(part, rules)?;
         Ok(part)
     }
-    /// Bytes of content announced so far.
-    pub fn content(&self) -> u64 {
-        self.content
-    }
-    fn count(&mut self, part: Part, limits: &Limits) -> Result<(), Refusal> {
+    fn count(&mut self, part: Part, rules: &Rules) -> Result<(), Refusal> {
         if let Part::Framing(n) = part {
             self.framing += n as u64;
-            if self.framing > limits.chunk_framing {
+            if self.framing > rules.limits.chunk_framing.saturating_add(self.content) {
                 return Err(Refusal::new(413, "RFC 9110 15.5.14", "more chunk framing than allowed", n));
             }
         }
@@ -129,8 +143,8 @@ impl Decoder {
     }
 }
 
-/// chunk-size [ chunk-ext ].
-fn size_of(line: &[u8]) -> Result<u64, Refusal> {
+/// chunk-size [ chunk-ext ]: the size, and how long the extensions are.
+fn size_of(line: &[u8]) -> Result<(u64, usize), Refusal> {
     let digits = line.iter().take_while(|b| b.is_ascii_hexdigit()).count();
     let (size, extensions) = line.split_at(digits);
     if !(1..=16).contains(&digits) {
@@ -140,7 +154,19 @@ fn size_of(line: &[u8]) -> Result<u64, Refusal> {
         return Err(Refusal::new(400, "RFC 9112 7.1.1", "a malformed chunk size or extension", digits));
     }
     let digit = |b: &u8| u64::from(char::from(*b).to_digit(16).unwrap_or(0));
-    Ok(size.iter().fold(0, |n, b| n << 4 | digit(b)))
+    Ok((size.iter().fold(0, |n, b| n << 4 | digit(b)), extensions.len()))
+}
+
+/// Goes on behind a line that ends in LF alone, if that is forgiven.
+fn bare_lf(
+    lines: &mut Lines,
+    at: usize,
+    rule: &'static str,
+    what: &'static str,
+    rules: &mut Rules,
+) -> Result<Range<usize>, Refusal> {
+    rules.forgive(rules.lenient.bare_lf, Refusal::new(400, rule, what, at))?;
+    Ok(lines.take_bare(at))
 }
 
 /// *( ";" name [ "=" ( token / quoted-string ) ] )
@@ -185,17 +211,19 @@ fn quoted(value: &[u8]) -> Option<usize> {
 }
 
 /// The length of the trailer section with its empty line.
-fn trailers(lines: &mut Lines, count: &mut usize, input: &[u8], limits: &Limits) -> Result<Option<usize>, Refusal> {
+fn trailers(lines: &mut Lines, count: &mut usize, input: &[u8], rules: &mut Rules) -> Result<Option<usize>, Refusal> {
     const RULE: &str = "RFC 9112 7.1.2";
     loop {
-        let line = lines.next(input, limits.trailers).map_err(|bad| match bad {
-            Bad::TooLong => Refusal::new(431, "RFC 6585 5", "trailers that are too large", limits.trailers),
-            Bad::BareLf(at) => Refusal::new(400, RULE, "a trailer line that ends in LF without CR", at),
-        })?;
-        let Some(line) = line else { return Ok(None) };
+        let most = rules.limits.trailers;
+        let line = match lines.next(input, most) {
+            Ok(Some(line)) => line,
+            Ok(None) => return Ok(None),
+            Err(Bad::TooLong) => return Err(Refusal::new(431, "RFC 6585 5", "trailers that are too large", most)),
+            Err(Bad::BareLf(at)) => bare_lf(lines, at, RULE, "a trailer line that ends in LF without CR", rules)?,
+        };
         if line.is_empty() {
-            let (end, section) = (line.end + 2, input.get(..line.end + 2).unwrap_or_default());
-            fields::each(section, *count, 0, |field| {
+            let (end, section) = (lines.at(), input.get(..lines.at()).unwrap_or_default());
+            fields::each(section, *count, 0, rules, |field, _| {
                 if NOT_IN_TRAILERS.iter().any(|n| n.eq_ignore_ascii_case(field.name)) {
                     return Err(Refusal::new(400, "RFC 9110 6.5.1", "a field that may not be a trailer", end));
                 }
@@ -204,7 +232,7 @@ fn trailers(lines: &mut Lines, count: &mut usize, input: &[u8], limits: &Limits)
             return Ok(Some(end));
         }
         *count += 1;
-        if *count > limits.fields.min(MAX_FIELDS) {
+        if *count > rules.limits.trailer_fields.min(MAX_FIELDS) {
             return Err(Refusal::new(431, "RFC 6585 5", "too many trailers", line.start));
         }
     }

@@ -1,9 +1,9 @@
 //! Fields of a head or a trailer section: their syntax, and the values that decide where a message ends.
 use super::Refusal;
-use super::head::MAX_FIELDS;
+use super::rules::{MAX_FIELDS, Rules};
 
 /// A field: name as written, value without the white space around it.
-pub(crate) type Field<'a> = httparse::Header<'a>;
+pub type Field<'a> = httparse::Header<'a>;
 
 const SYNTAX: &str = "RFC 9112 5";
 
@@ -12,23 +12,104 @@ pub(crate) fn each<'a>(
     section: &'a [u8],
     count: usize,
     at: usize,
-    f: impl FnMut(&Field<'a>) -> Result<(), Refusal>,
+    rules: &mut Rules,
+    f: impl FnMut(Field<'a>, &mut Rules) -> Result<(), Refusal>,
 ) -> Result<(), Refusal> {
     // Most heads have few fields: a small table is cheaper to prepare.
-    if count <= 16 { each_of::<16>(section, at, f) } else { each_of::<MAX_FIELDS>(section, at, f) }
+    if count <= 16 { each_of::<16>(section, at, rules, f) } else { each_of::<MAX_FIELDS>(section, at, rules, f) }
 }
 
 fn each_of<'a, const N: usize>(
     section: &'a [u8],
     at: usize,
-    f: impl FnMut(&Field<'a>) -> Result<(), Refusal>,
+    rules: &mut Rules,
+    mut f: impl FnMut(Field<'a>, &mut Rules) -> Result<(), Refusal>,
 ) -> Result<(), Refusal> {
     let mut table = [httparse::EMPTY_HEADER; N];
-    match httparse::parse_headers(section, &mut table) {
-        Ok(httparse::Status::Complete((n, fields))) if n == section.len() => fields.iter().try_for_each(f),
-        Ok(_) => Err(Refusal::new(400, SYNTAX, "a bare CR or LF among the fields", at)),
-        Err(e) => Err(Refusal::new(400, SYNTAX, what(e), at + bad_line(section))),
+    let refusal = match httparse::parse_headers(section, &mut table) {
+        Ok(httparse::Status::Complete((n, fields))) if n == section.len() => {
+            return fields.iter().try_for_each(|field| f(*field, rules));
+        }
+        Ok(_) => Refusal::new(400, SYNTAX, "a bare CR or LF among the fields", at),
+        Err(e) => Refusal::new(400, SYNTAX, what(e), at + bad_line(section)),
+    };
+    // Only white space before the colon can be forgiven: everything else is checked as ever.
+    if !rules.lenient.space_before_colon || !Fields::new(section).all(|f| is_field(&f)) {
+        return Err(refusal);
     }
+    rules.forgive(true, Refusal { rule: "RFC 9112 5.1", what: "white space before a colon", ..refusal })?;
+    Fields::new(section).try_for_each(|field| f(field, rules))
+}
+
+fn is_field(field: &Field<'_>) -> bool {
+    is_token(field.name.as_bytes()) && is_value(field.value)
+}
+
+/// What a field's value may hold: no control characters but the tab (RFC 9110 5.5).
+pub(crate) fn is_value(value: &[u8]) -> bool {
+    value.iter().all(|b| matches!(b, b'\t' | b' '..=b'~' | 0x80..))
+}
+
+/// The fields of a head or trailer section that was found to be correct, in their order.
+#[derive(Clone, Debug, Default)]
+pub struct Fields<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Fields<'a> {
+    /// `lines`: each with its end, and perhaps the empty line.
+    pub(crate) fn new(lines: &'a [u8]) -> Self {
+        Fields { rest: lines }
+    }
+    /// The value of the first field of this name, in any case of letters.
+    pub fn get(&self, name: &str) -> Option<&'a [u8]> {
+        self.clone().find(|f| f.name.eq_ignore_ascii_case(name)).map(|f| f.value)
+    }
+    /// The values of all fields of this name.
+    pub fn values<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+        self.clone().filter(move |f| f.name.eq_ignore_ascii_case(name)).map(|f| f.value)
+    }
+    /// A comma-separated list, over all fields of this name, has this member, in any case of letters.
+    pub fn lists(&self, name: &str, member: &str) -> bool {
+        self.values(name).any(|v| list(v).any(|m| m.eq_ignore_ascii_case(member.as_bytes())))
+    }
+    /// The lines as they came.
+    pub fn raw(&self) -> &'a [u8] {
+        self.rest
+    }
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = Field<'a>;
+    fn next(&mut self) -> Option<Field<'a>> {
+        let lf = memchr::memchr(b'\n', self.rest)?;
+        let (line, rest) = self.rest.split_at(lf + 1);
+        let colon = memchr::memchr(b':', line);
+        if colon.is_none() && matches!(line, b"\r\n" | b"\n") {
+            return None;
+        }
+        self.rest = rest;
+        let line = line.get(..lf).unwrap_or_default();
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let (name, value) = line.split_at(colon.unwrap_or(0).min(line.len()));
+        let name = name.strip_suffix(b" ").map_or(name, |_| name.trim_ascii_end());
+        let name = name.strip_suffix(b"\t").map_or(name, |_| name.trim_ascii_end());
+        Some(Field {
+            name: core::str::from_utf8(name).unwrap_or_default(),
+            value: trim(value.get(1..).unwrap_or_default()),
+        })
+    }
+}
+
+/// Without spaces and tabs around it: nothing else is white space here, so nothing else is taken off.
+fn trim(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = value {
+        value = rest;
+    }
+    while let [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
 }
 
 fn what(e: httparse::Error) -> &'static str {
@@ -66,7 +147,7 @@ pub(crate) fn length(value: &[u8]) -> Option<u64> {
 
 /// The members of a comma-separated list.
 pub(crate) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value.split(|b| *b == b',').map(<[u8]>::trim_ascii).filter(|m| !m.is_empty())
+    value.split(|b| *b == b',').map(trim).filter(|m| !m.is_empty())
 }
 
 /// A host and maybe a port (RFC 9110 7.2): no user, no path, no white space, not empty.

@@ -2,13 +2,11 @@
 //!
 //! States of [`HeadReader`]: *request line* -> *fields* -> done. Each line is checked when it is whole, so a peer that
 //! does not speak HTTP hears so after one line; fields are parsed once, when the empty line has come.
-use super::fields::{self, Field};
-use super::lines::{Bad, Lines};
-use super::{Limits, Refusal};
+use super::Refusal;
+use super::fields;
+use super::rules::Rules;
+use super::section::{Said, Section};
 use core::ops::Range;
-
-/// The largest number of fields that [`Limits::fields`] can allow.
-pub const MAX_FIELDS: usize = 100;
 
 /// A method that somebody might treat specially.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,13 +39,15 @@ pub enum Version {
 pub enum Framing {
     /// After this many bytes; 0 without a body.
     Length(u64),
-    /// With its last chunk and trailers: see [`super::Decoder`].
+    /// With its last chunk and trailers.
     Chunked,
+    /// With the connection: answers only.
+    UntilClose,
 }
 
 /// What a request's head says. Ranges count from the request's first byte.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Head {
+pub(crate) struct Head {
     /// Length in bytes, with the empty line.
     pub len: usize,
     /// The method.
@@ -64,14 +64,15 @@ pub struct Head {
     pub keep_alive: bool,
     /// The client waits for `100 Continue` before it sends the body.
     pub expects_continue: bool,
+    /// The client offers to go on with another protocol, which its `Upgrade` field names.
+    pub upgrade: bool,
 }
 
 /// Reads one head from bytes that are shown again and again as they grow.
 #[derive(Clone, Debug, Default)]
-pub struct HeadReader {
-    lines: Lines,
+pub(crate) struct HeadReader {
+    section: Section,
     first: Option<RequestLine>,
-    fields: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -82,48 +83,30 @@ struct RequestLine {
     end: usize,
 }
 
-const TOO_LARGE: &str = "RFC 6585 5";
-
 impl HeadReader {
-    /// Goes on with `input`, which begins with the request's first byte. `None` while the head is unfinished.
-    pub fn read(&mut self, input: &[u8], limits: &Limits) -> Result<Option<Head>, Refusal> {
+    /// Goes on with `input`, which begins with the request's first byte. The head's length, `None` while it is unfinished.
+    pub(crate) fn read(&mut self, input: &[u8], rules: &mut Rules) -> Result<Option<usize>, Refusal> {
         if self.first.is_none() {
-            // Within the head's limit, so that a line that breaks both is refused for the same reason however it is cut.
-            let bound = limits.request_line.saturating_add(2).min(limits.head);
-            let line = self.lines.next(input, bound).map_err(|bad| match bad {
-                Bad::TooLong => Refusal::new(414, "RFC 9110 15.5.15", "a request line that is too long", bound),
-                Bad::BareLf(at) => bare_lf(at),
-            })?;
-            let Some(line) = line else { return Ok(None) };
-            self.first = Some(request_line(input.get(line.clone()).unwrap_or_default(), line.end + 2)?);
+            let Some(line) = self.section.first(input, rules)? else { return Ok(None) };
+            self.first = Some(request_line(input.get(line).unwrap_or_default(), self.section.at())?);
         }
-        loop {
-            let line = self.lines.next(input, limits.head).map_err(|bad| match bad {
-                Bad::TooLong => Refusal::new(431, TOO_LARGE, "a head that is too large", limits.head),
-                Bad::BareLf(at) => bare_lf(at),
-            })?;
-            match (line, &self.first) {
-                (Some(line), Some(first)) if line.is_empty() => {
-                    return judge(input.get(..line.end + 2).unwrap_or_default(), first, self.fields).map(Some);
-                }
-                (Some(line), _) => {
-                    self.fields += 1;
-                    if self.fields > limits.fields.min(MAX_FIELDS) {
-                        return Err(Refusal::new(431, TOO_LARGE, "too many fields", line.start));
-                    }
-                }
-                (None, _) => return Ok(None),
-            }
-        }
+        self.section.rest(input, rules)
     }
     /// Not a byte was read yet.
-    pub fn is_fresh(&self) -> bool {
-        self.lines.is_fresh()
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.section.is_fresh()
     }
-}
-
-fn bare_lf(at: usize) -> Refusal {
-    Refusal::new(400, "RFC 9112 2.2", "a line that ends in LF without CR", at)
+    /// Makes one line of each folded one. Before [`HeadReader::judge`].
+    pub(crate) fn unfold(&self, head: &mut [u8]) {
+        self.section.unfold(head);
+    }
+    /// What the whole head says.
+    pub(crate) fn judge(&self, head: &[u8], rules: &mut Rules) -> Result<Head, Refusal> {
+        match &self.first {
+            Some(first) => judge(head, first, self.section.count(), rules),
+            None => Err(Refusal::new(400, "RFC 9112 3", "no request line", 0)),
+        }
+    }
 }
 
 /// method SP request-target SP HTTP-version, with nothing to spare (RFC 9112 3).
@@ -192,89 +175,34 @@ fn authority(target: &[u8]) -> Option<&[u8]> {
     rest.split(|b| matches!(b, b'/' | b'?')).next()
 }
 
-/// What the fields that matter here have said so far.
-#[derive(Default)]
-struct Said<'a> {
-    length: Option<u64>,
-    chunked: bool,
-    host: Option<&'a [u8]>,
-    close: bool,
-    keep_alive: bool,
-    expects_continue: bool,
-}
-
 /// Reads the fields of a whole head and decides.
-fn judge(head: &[u8], first: &RequestLine, count: usize) -> Result<Head, Refusal> {
+fn judge(head: &[u8], first: &RequestLine, count: usize, rules: &mut Rules) -> Result<Head, Refusal> {
     let end = head.len();
     let section = head.get(first.end..).unwrap_or_default();
-    let said = said(section, count, first.end)?;
-    if said.chunked && said.length.is_some() {
-        return Err(Refusal::new(400, "RFC 9112 6.3", "both Content-Length and Transfer-Encoding", end));
-    }
-    if said.chunked && first.version == Version::Http10 {
-        return Err(Refusal::new(400, "RFC 9112 6.1", "Transfer-Encoding in HTTP/1.0", end));
-    }
+    let mut said = Said::read(section, count, first.end, true, rules)?;
+    let refuse = |rule, what| Err(Refusal::new(400, rule, what, end));
+    let framing = said.framing(first.version, end, rules)?.unwrap_or(Framing::Length(0));
     if said.host.is_none() && first.version >= Version::Http11 {
-        return Err(Refusal::new(400, "RFC 9112 3.2", "no Host in HTTP/1.1", end));
+        return refuse("RFC 9112 3.2", "no Host in HTTP/1.1");
     }
     let named = head.get(first.target.clone()).and_then(authority);
     if let (Some(host), Some(named)) = (said.host, named)
         && !host.eq_ignore_ascii_case(named)
     {
-        return Err(Refusal::new(400, "RFC 9112 3.2.2", "a Host that differs from the target's", end));
+        return refuse("RFC 9112 3.2.2", "a Host that differs from the target's");
     }
-    let framing = if said.chunked { Framing::Chunked } else { Framing::Length(said.length.unwrap_or(0)) };
+    if first.method == Method::Connect && framing != Framing::Length(0) {
+        return refuse("RFC 9110 9.3.6", "a request for a tunnel with a body");
+    }
     Ok(Head {
         len: end,
         method: first.method,
         target: first.target.clone(),
-        fields: first.end..end.saturating_sub(2),
+        fields: first.end..end,
         version: first.version,
         framing,
-        keep_alive: !said.close && (first.version >= Version::Http11 || said.keep_alive),
+        keep_alive: said.keeps(first.version),
         expects_continue: said.expects_continue && first.version >= Version::Http11,
+        upgrade: said.upgrade && said.says_upgrade && first.version >= Version::Http11,
     })
-}
-
-fn said(section: &[u8], count: usize, begin: usize) -> Result<Said<'_>, Refusal> {
-    let mut said = Said::default();
-    fields::each(section, count, begin, |Field { name, value }| {
-        let at = begin + section.len(); // fields are judged when the head is whole
-        let refuse = |status, rule, what| Err(Refusal::new(status, rule, what, at));
-        if name.eq_ignore_ascii_case("content-length") {
-            match fields::length(value) {
-                None => return refuse(400, "RFC 9110 8.6", "a malformed Content-Length"),
-                Some(_) if said.length.is_some() => return refuse(400, "RFC 9112 6.3", "Content-Length given twice"),
-                length => said.length = length,
-            }
-        } else if name.eq_ignore_ascii_case("transfer-encoding") {
-            if said.chunked {
-                return refuse(400, "RFC 9112 6.1", "Transfer-Encoding given twice");
-            }
-            if !value.eq_ignore_ascii_case(b"chunked") {
-                return refuse(501, "RFC 9112 6.1", "a transfer coding other than chunked");
-            }
-            said.chunked = true;
-        } else if name.eq_ignore_ascii_case("host") {
-            if said.host.is_some() {
-                return refuse(400, "RFC 9112 3.2", "Host given twice");
-            }
-            if !fields::is_host(value) {
-                return refuse(400, "RFC 9112 3.2", "a malformed Host");
-            }
-            said.host = Some(value);
-        } else if name.eq_ignore_ascii_case("connection") {
-            for option in fields::list(value) {
-                said.close |= option.eq_ignore_ascii_case(b"close");
-                said.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
-            }
-        } else if name.eq_ignore_ascii_case("expect") {
-            if !value.eq_ignore_ascii_case(b"100-continue") {
-                return refuse(417, "RFC 9110 10.1.1", "an expectation other than 100-continue");
-            }
-            said.expects_continue = true;
-        }
-        Ok(())
-    })?;
-    Ok(said)
 }

@@ -15,7 +15,7 @@ pub(crate) struct Lines {
 pub(crate) enum Bad {
     /// No line ends before the bound.
     TooLong,
-    /// LF without CR.
+    /// LF without CR. With [`Lines::take_bare`] the search goes on all the same.
     BareLf(usize),
 }
 
@@ -23,6 +23,16 @@ impl Lines {
     /// Nothing was searched yet.
     pub(crate) fn is_fresh(&self) -> bool {
         self.seen == 0
+    }
+    /// The first byte behind the last line.
+    pub(crate) fn at(&self) -> usize {
+        self.start
+    }
+    /// The next line ends in a bare LF, which is to be tolerated: the line without it.
+    pub(crate) fn take_bare(&mut self, lf: usize) -> Range<usize> {
+        let line = self.start..lf;
+        (self.start, self.seen) = (lf + 1, lf + 1);
+        line
     }
     /// The next whole line without its CRLF. Its LF must be among the first `bound` bytes of `input`: whether it is
     /// depends on these bytes alone, so the answer is the same however they arrived.

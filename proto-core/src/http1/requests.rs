@@ -1,9 +1,12 @@
 //! Cuts a connection into whole requests, for servers that look at a request only when all of it is there.
 //!
 //! States: *head* -> *body* (by length or chunked) -> *head* of the next one ..., or *over* after the last request.
-//! Memory: what is not whole yet stays with the caller, at most [`Limits::head`] + [`Limits::body`] +
+//! Memory: what is not whole yet stays with the caller, at most [`Limits::head`] + twice [`Limits::body`] +
 //! [`Limits::chunk_framing`] + [`Limits::trailers`] bytes.
-use super::{Decoder, Framing, Head, HeadReader, Limits, Method, Part, Refusal, Version};
+use super::Refusal;
+use super::chunked::{Decoder, Part};
+use super::head::{Framing, Head, HeadReader, Method, Version};
+use super::rules::{Lenient, Limits, Page, Rules};
 use crate::{Fault, Instant, Machine, Rx, Step, Tx};
 
 /// What came.
@@ -39,7 +42,7 @@ enum State {
 /// The machine.
 #[derive(Debug)]
 pub struct Requests {
-    limits: Limits,
+    rules: Rules,
     state: State,
     /// The stream's byte at which the request begins.
     base: u64,
@@ -50,7 +53,12 @@ pub struct Requests {
 impl Requests {
     /// With the given limits.
     pub fn new(limits: Limits) -> Self {
-        Requests { limits, state: State::Head(HeadReader::default()), base: 0, blank: false }
+        Requests {
+            rules: Rules::new(limits, Lenient::STRICT),
+            state: State::Head(HeadReader::default()),
+            base: 0,
+            blank: false,
+        }
     }
     /// No request is under way: this is the moment to close an idle connection.
     pub fn is_idle(&self) -> bool {
@@ -76,10 +84,9 @@ impl Requests {
                     return Ok(Step::Paused);
                 }
             }
-            match reader.read(rx.peek(), &self.limits)? {
-                Some(head) => self.begin(head, tx)?,
-                None => return wait(rx),
-            }
+            let Some(len) = reader.read(rx.peek(), &mut self.rules)? else { return wait(rx) };
+            let head = reader.judge(rx.peek().get(..len).unwrap_or_default(), &mut self.rules)?;
+            self.begin(head, tx)?;
         }
         self.body(rx)
     }
@@ -89,11 +96,11 @@ impl Requests {
             return Err(Refusal::new(501, "RFC 9110 9.3.6", "a request for a tunnel", head.len));
         }
         let has_body = match head.framing {
-            Framing::Length(n) if n > self.limits.body => {
+            Framing::Length(n) if n > self.rules.limits.body => {
                 return Err(Refusal::new(413, "RFC 9110 15.5.14", "a body that is too large", head.len));
             }
             Framing::Length(n) => n > 0,
-            Framing::Chunked => true,
+            Framing::Chunked | Framing::UntilClose => true,
         };
         if has_body && head.expects_continue {
             tx.put(b"HTTP/1.1 100 Continue\r\n\r\n");
@@ -105,8 +112,8 @@ impl Requests {
         let State::Body { head, at, chunks } = &mut self.state else { return Ok(Step::Closed) };
         let whole = match head.framing {
             Framing::Length(n) => head.len.saturating_add(usize::try_from(n).unwrap_or(usize::MAX)),
-            Framing::Chunked if skip_chunks(chunks, rx.peek(), at, &self.limits)? => *at,
-            Framing::Chunked => return wait(rx),
+            Framing::Chunked if skip_chunks(chunks, rx.peek(), at, &mut self.rules)? => *at,
+            Framing::Chunked | Framing::UntilClose => return wait(rx),
         };
         if rx.len() < whole {
             return wait(rx);
@@ -128,10 +135,10 @@ fn wait<'b>(rx: &Rx<'b>) -> Result<Step<Event<'b>>, Refusal> {
 }
 
 /// Goes over the chunks in `input` from `at` on; true when the last is there.
-fn skip_chunks(decoder: &mut Decoder, input: &[u8], at: &mut usize, limits: &Limits) -> Result<bool, Refusal> {
+fn skip_chunks(decoder: &mut Decoder, input: &[u8], at: &mut usize, rules: &mut Rules) -> Result<bool, Refusal> {
     loop {
         let rest = input.get(*at..).unwrap_or_default();
-        match decoder.next(rest, limits).map_err(|r| Refusal { at: r.at + *at, ..r })? {
+        match decoder.next(rest, rules).map_err(|r| Refusal { at: r.at + *at, ..r })? {
             Part::NeedMore => return Ok(false),
             Part::Framing(n) | Part::Data(n) => *at += n,
             Part::End(n) => {
@@ -148,7 +155,8 @@ impl Machine for Requests {
     fn poll<'b>(&mut self, _: Instant, rx: &mut Rx<'b>, tx: &mut Tx) -> Result<Step<Event<'b>>, Fault> {
         self.step(rx, tx).map_err(|refusal| {
             self.state = State::Over;
-            refusal.tell(self.base, tx)
+            refusal.tell(Page::Empty, false, tx);
+            refusal.fault(self.base)
         })
     }
 }
