@@ -3,6 +3,7 @@
 pub mod chat;
 pub mod cli;
 pub mod console;
+pub mod coro;
 pub mod dialer;
 pub mod echo;
 pub mod line_client;
