@@ -442,4 +442,3 @@ impl<J, R> Handle<J, R> {
         self.lock().killed.push(id);
     }
 }
-

@@ -148,9 +148,7 @@ impl<J, R> Socket<J, R> {
                 match sock.phase {
                     _ if sock.eof => (Poll::Ready(Ok(None)), false, None),
                     Phase::Over(why) => (Poll::Ready(Err(why)), false, None),
-                    Phase::Open | Phase::Connecting => {
-                        (Poll::Pending, false, sock.reader.replace(cx.waker().clone()))
-                    }
+                    Phase::Open | Phase::Connecting => (Poll::Pending, false, sock.reader.replace(cx.waker().clone())),
                 }
             });
             match polled {

@@ -31,14 +31,8 @@ pub struct Receiver<T>(Arc<Mutex<Chan<T>>>);
 
 /// A queue between tasks that holds `limit` values; 32 is a good number.
 pub fn channel<T>(limit: usize) -> (Sender<T>, Receiver<T>) {
-    let chan = Chan {
-        queue: VecDeque::new(),
-        limit: limit.max(1),
-        senders: 1,
-        receiver: true,
-        full: Vec::new(),
-        empty: None,
-    };
+    let chan =
+        Chan { queue: VecDeque::new(), limit: limit.max(1), senders: 1, receiver: true, full: Vec::new(), empty: None };
     let chan = Arc::new(Mutex::new(chan));
     (Sender(chan.clone()), Receiver(chan))
 }

@@ -2,11 +2,13 @@
 mod chat;
 mod echo;
 mod load_echo;
+mod pool;
 mod simulate;
 
 pub use chat::{ChatClientTool, ChatServerTool};
 pub use echo::{EchoClientTool, EchoServerTool};
 pub use load_echo::{EpollEchoTool, IoUringEchoTool};
+pub use pool::{BenchmarkTool, SingleThreadTool, ThreadpoolTool};
 
 use crate::cli::{ClientArgs, Plan, ServerArgs};
 use crate::dialer::{Family, Target};
