@@ -33,6 +33,8 @@ pub struct Options {
     pub conns: usize,
     /// The work asked for; the server's own if `None`.
     pub work: Option<Work>,
+    /// The path asked for instead of `/work`.
+    pub path: Option<String>,
     /// JSON instead of text.
     pub json: bool,
     /// More figures.
@@ -147,9 +149,10 @@ impl Bench {
         if !more || !http.is_ready() {
             return self.conns.close(t);
         }
-        let path = match self.options.work {
-            Some(w) => format!("/work?kind={}&n={}", w.kind.name(), w.size),
-            None => "/work".into(),
+        let path = match (self.options.path.clone(), self.options.work) {
+            (Some(path), _) => path,
+            (None, Some(w)) => format!("/work?kind={}&n={}", w.kind.name(), w.size),
+            (None, None) => "/work".into(),
         };
         let host = self.options.targets.get(self.now).map_or_else(String::new, ToString::to_string);
         let fields = [("Host", host.as_bytes())];

@@ -1,11 +1,13 @@
 //! The command line of each tool.
 mod chat;
+mod coro;
 mod echo;
 mod load_echo;
 mod pool;
 mod simulate;
 
 pub use chat::{ChatClientTool, ChatServerTool};
+pub use coro::CoroHttpTool;
 pub use echo::{EchoClientTool, EchoServerTool};
 pub use load_echo::{EpollEchoTool, IoUringEchoTool};
 pub use pool::{BenchmarkTool, SingleThreadTool, ThreadpoolTool};

@@ -257,6 +257,7 @@ impl Tool for BenchmarkTool {
             duration: self.duration,
             conns: self.conns as usize,
             work: self.work,
+            path: None,
             json: self.json,
             verbose: self.verbose,
             timeout: self.timeout,

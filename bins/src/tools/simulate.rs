@@ -37,6 +37,8 @@ pub enum Scene {
     Work,
     /// A client of a server of work.
     Worker,
+    /// A server of HTTP, and a client that has a hundred hashes made and checks them.
+    Http,
 }
 
 /// Runs a tool; its output goes to standard output, all of it from the plan's seed.
@@ -54,7 +56,9 @@ fn play<T: Tool>(tool: &T, world: &mut Sim, scene: Scene) -> Result<NodeId, Erro
     let shown = |base: NodeConfig| NodeConfig { print: true, config: config.clone(), ..base };
     let app = tool.app(Shard(0));
     let it = match scene {
-        Scene::Typists | Scene::Streams | Scene::Work => world.add("server", app, shown(NodeConfig::server(PORT)))?,
+        Scene::Typists | Scene::Streams | Scene::Work | Scene::Http => {
+            world.add("server", app, shown(NodeConfig::server(PORT)))?
+        }
         Scene::Echo => {
             server(world, LoadEcho::new(Settings::default(), Mode::Off))?;
             let stdin = script(&["Hello, server!", "Testing 123"], Duration::from_millis(100));
@@ -74,6 +78,9 @@ fn play<T: Tool>(tool: &T, world: &mut Sim, scene: Scene) -> Result<NodeId, Erro
     };
     if let Scene::Work = scene {
         world.add("benchmark", Bench::new(bench()), NodeConfig { print: true, ..NodeConfig::default() })?;
+    } else if let Scene::Http = scene {
+        let bench = BenchOptions { path: Some("/hash?n=20".into()), ..bench() };
+        world.add("benchmark", Bench::new(bench), NodeConfig { print: true, ..NodeConfig::default() })?;
     } else if let Scene::Streams = scene {
         world.add("load", Verify::new(target(), 10, 64 << 10), NodeConfig::default())?;
     } else {
@@ -95,6 +102,7 @@ fn bench() -> BenchOptions {
         duration: None,
         conns: 8,
         work: None,
+        path: None,
         json: false,
         verbose: false,
         timeout: Duration::from_secs(60),
