@@ -113,7 +113,7 @@ impl<J: Send + Unpin + 'static, R: Send + 'static> Executor<J, R> {
         Counts {
             tasks: state.tasks,
             waits: state.waits.len(),
-            timers: state.waits.values().filter(|w| matches!(w, Wait::Pending { asked: false, .. })).count(),
+            timers: state.sleeping,
             sockets: state.sockets.len(),
             panics: self.panics,
             late: state.late,
@@ -142,6 +142,9 @@ impl<J: Send + Unpin + 'static, R: Send + 'static> Executor<J, R> {
                 let bytes = Bytes::copy_from_slice(&chunk);
                 let mut full = false;
                 self.on_socket(t, |s| {
+                    if s.leaving {
+                        return; // swallowed
+                    }
                     s.unread += bytes.len();
                     s.inbox.push_back(bytes);
                     full = s.unread >= WINDOW;
@@ -158,7 +161,8 @@ impl<J: Send + Unpin + 'static, R: Send + 'static> Executor<J, R> {
             }
             Input::Closed(t, why) => {
                 self.on_socket(t, |s| s.phase = Phase::Over(why));
-                self.by_token.remove(t);
+                let key = self.by_token.remove(t);
+                self.forget_left(key);
             }
             _ => {}
         }
@@ -166,6 +170,13 @@ impl<J: Send + Unpin + 'static, R: Send + 'static> Executor<J, R> {
     fn finish(&mut self, id: u64, outcome: Outcome<R>) {
         let waker = self.handle.lock().finish(id, outcome);
         waker.into_iter().for_each(Waker::wake);
+    }
+    /// A connection that was closed by its task, and is over before all was sent.
+    fn forget_left(&self, key: Option<u64>) {
+        let mut state = self.handle.lock();
+        if let Some(key) = key.filter(|key| state.sockets.get(key).is_some_and(|s| s.leaving)) {
+            state.sockets.remove(&key);
+        }
     }
     fn on_socket(&mut self, t: Token, f: impl FnOnce(&mut super::socket::Sock)) {
         let Some(key) = self.by_token.get(t) else { return };
@@ -294,13 +305,9 @@ impl<J: Send + Unpin + 'static, R: Send + 'static> Executor<J, R> {
                 }
             }
             Order::Touch(key) => self.touch(key, cx),
-            Order::Leave(token, in_order) => {
-                cx.read(token, true);
-                if in_order {
-                    cx.close(token, LINGER);
-                } else {
-                    cx.abort(token);
-                }
+            Order::Leave(token) => {
+                self.by_token.remove(token);
+                cx.abort(token);
             }
         }
     }
@@ -323,16 +330,23 @@ impl<J: Send + Unpin + 'static, R: Send + 'static> Executor<J, R> {
             return;
         }
         let Some(tx) = cx.tx(token).filter(|tx| !tx.is_finished()) else { return };
-        while tx.room() > 0
+        // Of one that is closed all goes at once: at most a window, and the driver gives up on a peer that never reads.
+        while (tx.room() > 0 || sock.leaving)
             && let Some(bytes) = sock.outbox.pop_front()
         {
             sock.unsent = sock.unsent.saturating_sub(bytes.len());
             tx.share(bytes);
         }
-        if sock.finished && sock.outbox.is_empty() {
+        let all = sock.outbox.is_empty();
+        if sock.finished && all {
             tx.finish();
         }
         let waker = if sock.unsent <= WINDOW { sock.writer.take() } else { None };
+        if sock.leaving && all {
+            state.sockets.remove(&key);
+            self.by_token.remove(token);
+            cx.close(token, LINGER);
+        }
         drop(state);
         waker.into_iter().for_each(Waker::wake);
     }

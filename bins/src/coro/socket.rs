@@ -28,6 +28,8 @@ pub(super) struct Sock {
     pub outbox: VecDeque<Bytes>,
     pub unsent: usize,
     pub finished: bool,
+    /// The task has closed it: it goes when its output has.
+    pub leaving: bool,
     pub reader: Option<Waker>,
     pub writer: Option<Waker>,
 }
@@ -43,6 +45,7 @@ impl Sock {
             outbox: VecDeque::new(),
             unsent: 0,
             finished: false,
+            leaving: false,
             reader: None,
             writer: None,
         }
@@ -64,11 +67,22 @@ impl<J, R> Drop for Held<J, R> {
     fn drop(&mut self) {
         let mut guard = self.handle.lock();
         let state: &mut State<J, R> = &mut guard;
+        if self.in_order
+            && let Some(sock) = state.sockets.get_mut(&self.key)
+            && sock.phase == Phase::Open
+        {
+            (sock.leaving, sock.unread, sock.inbox) = (true, 0, VecDeque::new());
+            let wakers = sock.wakers();
+            state.orders.push(Order::Touch(self.key));
+            drop(guard);
+            drop(wakers);
+            return;
+        }
         let gone = state.sockets.remove(&self.key);
         if let Some(token) = gone.as_ref().and_then(|s| s.token)
             && !matches!(gone.as_ref().map(|s| s.phase), Some(Phase::Over(_)))
         {
-            state.orders.push(Order::Leave(token, self.in_order));
+            state.orders.push(Order::Leave(token));
         }
         drop(guard);
         drop(gone); // wakers

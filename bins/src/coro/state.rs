@@ -43,8 +43,8 @@ pub(super) enum Order<J> {
     Connect(u64, Addr),
     /// A connection's output, end or reading has changed.
     Touch(u64),
-    /// A connection that no task holds any more; `true`: in order.
-    Leave(Token, bool),
+    /// A connection that its task has dropped.
+    Leave(Token),
 }
 
 /// A task that is to begin.
@@ -59,6 +59,8 @@ pub(super) struct State<J, R> {
     next: u64,
     pub waits: BTreeMap<u64, Wait<R>>,
     pub timers: Timers<u64>,
+    /// Timers that are waited for.
+    pub sleeping: usize,
     pub orders: Vec<Order<J>>,
     pub sockets: BTreeMap<u64, Sock>,
     pub seeds: Vec<Seed>,
@@ -80,6 +82,7 @@ impl<J, R> State<J, R> {
             next: 0,
             waits: BTreeMap::new(),
             timers: Timers::default(),
+            sleeping: 0,
             orders: Vec::new(),
             sockets: BTreeMap::new(),
             seeds: Vec::new(),
@@ -99,7 +102,10 @@ impl<J, R> State<J, R> {
         let id = self.key();
         let asked = !matches!(want, Want::Time(_));
         match want {
-            Want::Time(wait) => self.timers.arm(id, self.now.after(wait)),
+            Want::Time(wait) => {
+                self.timers.arm(id, self.now.after(wait));
+                self.sleeping += 1;
+            }
             Want::Ask(ask) => self.orders.push(Order::Ask(id, ask)),
             Want::Job(job, hold) => self.orders.push(Order::Job(id, job, hold)),
         }
@@ -109,7 +115,8 @@ impl<J, R> State<J, R> {
     /// An outcome has come; who is to be woken.
     pub fn finish(&mut self, id: u64, outcome: Outcome<R>) -> Option<Waker> {
         match self.waits.remove(&id) {
-            Some(Wait::Pending { waker, .. }) => {
+            Some(Wait::Pending { waker, asked }) => {
+                self.sleeping -= usize::from(!asked);
                 self.waits.insert(id, Wait::Over(outcome));
                 Some(waker)
             }
@@ -131,6 +138,7 @@ impl<J, R> State<J, R> {
         match wait {
             Wait::Pending { asked: false, .. } => {
                 self.timers.disarm(id);
+                self.sleeping -= 1;
                 Some(wait)
             }
             Wait::Pending { asked: true, .. } => {

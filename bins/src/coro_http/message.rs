@@ -233,7 +233,7 @@ impl From<Reason> for Error {
             Reason::Capacity => 503,
             _ => 500,
         };
-        Error::new(status, why.to_string())
+        if status < 500 { Error::status(status) } else { Error::new(status, why.to_string()) }
     }
 }
 
