@@ -19,6 +19,8 @@ use proto_core::http1::{Config, FieldBlock, Page, Server};
 use proto_core::{ConnEvent, Conns, Deadline, Feed, Input, Misuse, Start, Step, Token, Tx};
 
 #[cfg(test)]
+pub(crate) mod scripted;
+#[cfg(test)]
 mod tests;
 
 /// What an app does with what comes.
