@@ -225,8 +225,12 @@ impl Recorder {
             Next::File { file: FileId(file), offset, .. } => {
                 self.write(&Entry::SentFile { token, file, offset, len: n as u64 });
             }
-            _ => self.write(&Entry::Sent { token, bytes: front(tx, n) }),
+            _ => self.sent_bytes(t, tx.chunks(), n),
         }
+    }
+    /// The kernel took the first `n` bytes of `chunks`.
+    pub fn sent_bytes<'a>(&mut self, t: Token, chunks: impl Iterator<Item = &'a [u8]>, n: usize) {
+        self.write(&Entry::Sent { token: t.to_bits(), bytes: chunks.flatten().take(n).copied().collect() });
     }
     /// The driver took a slot.
     pub fn opened(&mut self, t: Token) {
@@ -258,7 +262,7 @@ impl Recorder {
     }
 }
 
-/// The first `n` bytes of an output, in flight or not.
+/// The first `n` bytes of an output.
 pub fn front(tx: &Tx, n: usize) -> Vec<u8> {
     tx.chunks().flatten().take(n).copied().collect()
 }

@@ -46,7 +46,6 @@ on_a_ring! {
     stopping_under_load_leaves_nothing = stop_under_load();
     threads_each_have_a_ring = threads();
     too_little_memory_may_be_locked = memlock();
-    tokens_without_a_socket_end_once = misused_tokens();
 }
 
 /// Tells everybody what anybody says, and what the driver has counted.
@@ -342,50 +341,6 @@ impl proto_core::App for Shard {
     fn work(job: Self::Job) -> usize {
         match job {}
     }
-}
-
-/// Ends tokens that have no socket, and connects one twice.
-struct Careless {
-    to: SocketAddr,
-    tell: Sender<Seen>,
-}
-
-impl Careless {
-    fn on(&mut self, input: In<'_>, cx: Ctx<'_, '_>) {
-        match input {
-            Input::Start(_) => {
-                let (closed, aborted) = (cx.token(1), cx.token(1));
-                cx.close(closed, std::time::Duration::from_secs(60));
-                cx.abort(aborted);
-                cx.close(aborted, std::time::Duration::from_secs(60));
-                let conn = cx.connect(2, Addr::Ip(self.to));
-                cx.op(Op::Connect { conn, to: Addr::Ip(self.to), opts: Default::default() });
-                cx.op(Op::Connect { conn: closed, to: Addr::Ip(self.to), opts: Default::default() });
-            }
-            Input::Connected { conn, .. } => {
-                tell(&self.tell, Seen::Said(format!("connected {}", conn.part())));
-                cx.abort(conn);
-                cx.abort(conn);
-            }
-            Input::Closed(t, why) => tell(&self.tell, Seen::Said(format!("{} {why:?}", t.part()))),
-            _ => {}
-        }
-    }
-}
-plain_app!(Careless);
-
-fn misused_tokens() {
-    let before = descriptors();
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
-    let to = nobody.local_addr().unwrap();
-    let run = start(Kind::IoUring, move |tell| Careless { to, tell });
-    let seen: Vec<_> = (0..4).map(|_| run.next()).collect();
-    let said = |s: &str| seen.iter().filter(|seen| **seen == Seen::Said(s.into())).count();
-    let each = ["1 Finished", "1 Aborted", "connected 2", "2 Aborted"].map(said);
-    assert_eq!(each, [1; 4], "{seen:?}");
-    assert_eq!(run.end(), [], "nothing of a token comes after its end");
-    drop(nobody);
-    descriptors_are_back_to(before);
 }
 
 /// Without the right to lock memory, and with a limit: fewer buffers and a note, then the error.

@@ -1,7 +1,7 @@
 //! Outputs against a model: a queue of bytes in which a file's byte at offset n is `n as u8`.
 #![no_main]
 use libfuzzer_sys::fuzz_target;
-use proto_core::{Bytes, Chunk, FileId, Next, Pool, Tx};
+use proto_core::{Bytes, Chunk, FileId, Flight, Next, Pool, Tx};
 use std::collections::VecDeque;
 
 /// A byte, and whether it is still in a file.
@@ -30,7 +30,6 @@ fn filled(n: usize, seed: u8) -> Vec<u8> {
 fn compare(tx: &Tx, model: &Model) {
     assert_eq!(tx.len(), model.len());
     assert_eq!(tx.room(), tx.limit().saturating_sub(model.len()));
-    // An output in flight hides nothing: bytes up to the first file range are always there.
     let mut want = model.iter().take_while(|(_, file)| !file);
     assert!(tx.chunks().flatten().all(|b| want.next().is_some_and(|(w, _)| w == b)));
     assert!(want.next().is_none());
@@ -72,27 +71,28 @@ fn put(op: u8, ops: &mut Ops<'_>, tx: &mut Tx, model: &mut Model) {
 
 fn take(op: u8, ops: &mut Ops<'_>, tx: &mut Tx, model: &mut Model, pool: &mut Pool) {
     let n = ops.size();
+    let flight = &mut Flight::default();
     match (op % 4, tx.next()) {
-        // Completion drivers, whose flight may be confirmed in parts.
-        (0, _) if tx.launch(1 + n % 5) => {
-            let flight: usize = tx.flight().map(<[u8]>::len).sum();
-            let n = n.min(flight);
-            let sent: Vec<u8> = tx.flight().flatten().copied().take(n).collect();
+        // Completion drivers, whose flight may be sent in part.
+        (0, _) if tx.launch(1 + n % 5, flight) => {
+            let n = n.min(flight.len());
+            let sent: Vec<u8> = flight.chunks().flatten().copied().take(n).collect();
             assert!(sent.iter().zip(model.drain(..n)).all(|(a, (b, file))| *a == b && !file));
-            tx.confirm(n, Some(pool));
+            put(op, ops, tx, model); // while it is under way
+            tx.land(n, flight, Some(pool));
         }
-        (1, Next::File { offset, len, .. }) if tx.is_landed() => {
+        (1, Next::File { offset, len, .. }) => {
             let n = n.clamp(1, len);
             let bytes: Vec<u8> = (0..n).map(|i| (offset as usize + i) as u8).collect();
             model.iter_mut().take(n).for_each(|(_, file)| *file = false);
             tx.supply(Bytes::from(bytes));
         }
-        (2, Next::File { len, .. }) if tx.is_landed() => {
+        (2, Next::File { len, .. }) => {
             let n = n.min(len);
             model.drain(..n);
             tx.consume(n, Some(pool));
         }
-        (_, Next::Bytes) if tx.is_landed() => {
+        (_, Next::Bytes) => {
             let there: usize = tx.chunks().map(<[u8]>::len).sum();
             let n = n.min(there);
             model.drain(..n);
@@ -115,7 +115,7 @@ fuzz_target!(|data: &[u8]| {
         match op >> 5 {
             0 | 1 => put(op, &mut ops, &mut tx, &mut model),
             2 => put(op, &mut ops, &mut other, &mut other_model),
-            3 if other.is_landed() => {
+            3 => {
                 let max = ops.size();
                 let moved = tx.append(&mut other, max);
                 assert_eq!(moved, max.min(other_model.len()));

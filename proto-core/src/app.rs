@@ -120,9 +120,10 @@ impl<'a, J, M> Cx<'a, J, M> {
     pub fn counters(&self) -> &crate::Counters {
         &self.env.counters
     }
-    /// A new token for `Op::Connect`, `Op::Listen` or `Op::Udp`.
+    /// A new token for one `Op::Connect`, `Op::Listen` or `Op::Udp`; more of them change nothing. `Op::Close` and
+    /// `Op::Abort` before that end it: it, too, gets its `Closed`.
     pub fn token(&mut self, part: u8) -> Token {
-        self.table.open(part)
+        self.table.open_bare(part)
     }
     /// A token's output; `None` once it is closed. What is put goes out after the call.
     #[inline]

@@ -70,4 +70,4 @@ pub use table::{Stat, Table};
 pub use time::{Deadline, Instant, Wall};
 pub use timers::Timers;
 pub use token::{Addr, DirId, FileId, OpId, Shard, Token};
-pub use tx::{Next, Tx};
+pub use tx::{Flight, Next, Tx};

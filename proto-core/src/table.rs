@@ -1,5 +1,5 @@
 //! Every token's output and switches: what apps write to and drivers send from.
-use crate::{Instant, Pool, Token, Tx};
+use crate::{Flight, Instant, Pool, Token, Tx};
 use alloc::{collections::VecDeque, vec::Vec};
 
 /// What has passed over a connection.
@@ -22,6 +22,8 @@ struct Slot {
     full: bool,
     wanted: bool,
     claimed: bool,
+    /// The app has its token, and no socket was asked for yet.
+    bare: bool,
     tx: Tx,
     stat: Stat,
 }
@@ -50,8 +52,8 @@ impl Table {
         let generation = self.slots.get(index as usize).map_or(0, |s| s.generation);
         let tx = Tx::with_limit(self.limit);
         let stat = Stat::default();
-        let slot =
-            Slot { generation, part, live: true, dirty: false, full: false, wanted: true, claimed: false, tx, stat };
+        let (dirty, full, wanted, claimed, bare) = (false, false, true, false, false);
+        let slot = Slot { generation, part, live: true, dirty, full, wanted, claimed, bare, tx, stat };
         match self.slots.get_mut(index as usize) {
             Some(s) => *s = slot,
             None => self.slots.push(slot),
@@ -59,7 +61,19 @@ impl Table {
         self.live += 1;
         Token::new(index, part, generation)
     }
-    /// Retires a token, only when no byte of its output is with the kernel any more.
+    /// A new token of `part` that has no socket yet.
+    pub fn open_bare(&mut self, part: u8) -> Token {
+        let t = self.open(part);
+        if let Some(s) = self.slot_mut(t) {
+            s.bare = true;
+        }
+        t
+    }
+    /// A bare token gets its socket, or its end: true once, and only for such a token.
+    pub fn engage(&mut self, t: Token) -> bool {
+        self.slot_mut(t).is_some_and(|s| core::mem::take(&mut s.bare))
+    }
+    /// Retires a token.
     pub fn close(&mut self, t: Token) {
         let Some(s) = self.slot_mut(t) else { return };
         s.live = false;
@@ -142,7 +156,7 @@ impl Table {
     pub fn tx(&self, t: Token) -> Option<&Tx> {
         self.slot(t).map(|s| &s.tx)
     }
-    /// The output, for the driver, to launch, supply or clear.
+    /// The output, for the driver, to launch or supply.
     #[inline]
     pub fn tx_mut(&mut self, t: Token) -> Option<&mut Tx> {
         self.slot_mut(t).map(|s| &mut s.tx)
@@ -182,10 +196,10 @@ impl Table {
     pub fn consume(&mut self, t: Token, n: usize, now: Instant) -> bool {
         self.sent(t, n, now, Tx::consume)
     }
-    /// The kernel took `n` bytes of [`Tx::flight`]; true when the app is to be told that there is room again.
+    /// A flight is over, of which the kernel took `n` bytes; true when the app is to be told that there is room again.
     #[inline]
-    pub fn confirm(&mut self, t: Token, n: usize, now: Instant) -> bool {
-        self.sent(t, n, now, Tx::confirm)
+    pub fn land(&mut self, t: Token, n: usize, flight: &mut Flight, now: Instant) -> bool {
+        self.sent(t, n, now, |tx, n, pool| tx.land(n, flight, pool))
     }
     #[inline]
     fn sent(&mut self, t: Token, n: usize, now: Instant, f: impl FnOnce(&mut Tx, usize, Option<&mut Pool>)) -> bool {

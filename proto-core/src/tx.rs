@@ -61,18 +61,75 @@ pub enum Next {
 /// be sent belongs here; what may be dropped for a slow reader waits in the app.
 #[derive(Debug)]
 pub struct Tx {
-    /// Sealed segments; the first `flying` are with the driver and do not move until confirmed.
+    /// Sealed segments.
     q: VecDeque<Seg>,
     /// Bytes put since the last seal.
     tail: Vec<u8>,
-    /// How much of the front (of `q`, else of `tail`) is confirmed.
+    /// How much of the front (of `q`, else of `tail`) is sent.
     at: usize,
-    flying: usize,
-    /// Unconfirmed bytes, and how many of them are in `q`.
+    /// Unsent bytes; how many of them are in `q`, and how many in a [`Flight`].
     len: usize,
     queued: usize,
+    aloft: usize,
     limit: usize,
     fin: bool,
+}
+
+/// Output that the kernel works on: see [`Tx::launch`]. Its bytes stay where they are as long as it lives, whatever
+/// becomes of the `Tx` they came from.
+#[derive(Debug, Default)]
+pub struct Flight {
+    segs: VecDeque<Seg>,
+    /// How much of the first is sent.
+    at: usize,
+}
+
+impl Flight {
+    /// Unsent bytes.
+    pub fn len(&self) -> usize {
+        self.segs.iter().map(Seg::len).sum::<usize>() - self.at
+    }
+    /// There is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.segs.is_empty()
+    }
+    /// The unsent bytes.
+    #[inline]
+    pub fn chunks(&self) -> impl Iterator<Item = &[u8]> {
+        let mut at = self.at;
+        self.segs.iter().map(move |s| s.bytes().get(mem::take(&mut at)..).unwrap_or_default())
+    }
+}
+
+/// Takes `n` bytes off the front of `segs`, of whose first `at` bytes are gone.
+#[inline]
+fn advance(segs: &mut VecDeque<Seg>, at: &mut usize, n: usize, mut done: impl FnMut(Seg)) {
+    let mut n = n;
+    while let Some(first) = segs.front() {
+        let left = first.len() - *at;
+        if n < left {
+            *at += n;
+            return;
+        }
+        n -= left;
+        *at = 0;
+        segs.pop_front().into_iter().for_each(&mut done);
+    }
+    debug_assert_eq!(n, 0, "more was sent than there was");
+}
+
+/// Storage goes where it is needed next.
+#[inline]
+fn recycle(seg: Seg, tail: &mut Vec<u8>, pool: &mut Option<&mut Pool>) {
+    match (seg, pool) {
+        (Seg::Tail(mut v), _) if tail.capacity() == 0 && v.capacity() <= TAIL_KEEP => {
+            v.clear();
+            *tail = v;
+        }
+        (Seg::Tail(v), Some(p)) => p.put_tail(v),
+        (Seg::Kept(v, _), Some(p)) => p.put_chunk(v),
+        _ => {}
+    }
 }
 
 /// Default of [`Tx::limit`]: 64 KiB.
@@ -88,7 +145,7 @@ impl Default for Tx {
 impl Tx {
     /// An output that has room for `limit` bytes.
     pub fn with_limit(limit: usize) -> Self {
-        Tx { q: VecDeque::new(), tail: Vec::new(), at: 0, flying: 0, len: 0, queued: 0, limit, fin: false }
+        Tx { q: VecDeque::new(), tail: Vec::new(), at: 0, len: 0, queued: 0, aloft: 0, limit, fin: false }
     }
     /// Bytes queued and in flight.
     pub fn len(&self) -> usize {
@@ -167,9 +224,9 @@ impl Tx {
     /// Moves at most `max` bytes from the front of `from` to the end of this; returns how many. Nothing of `from` may
     /// be in flight.
     pub fn append(&mut self, from: &mut Tx, max: usize) -> usize {
-        debug_assert_eq!(from.flying, 0, "append from an output in flight");
+        debug_assert_eq!(from.aloft, 0, "append from an output in flight");
         let mut moved = 0;
-        while moved < max && !from.is_empty() {
+        while moved < max && from.len > from.aloft {
             moved += self.append_one(from, max - moved);
         }
         moved
@@ -218,14 +275,14 @@ impl Tx {
     /// What kind of thing is at the front.
     pub fn next(&self) -> Next {
         match self.q.front() {
-            _ if self.len == 0 => Next::Empty,
+            _ if self.len == self.aloft => Next::Empty,
             Some(&Seg::File { file, offset, len }) => {
                 Next::File { file, offset: offset + self.at as u64, len: len - self.at }
             }
             _ => Next::Bytes,
         }
     }
-    /// Everything unconfirmed up to the first file range, for a reader that copies out during the call.
+    /// Everything up to the first file range, for a reader that copies out during the call; not what is in flight.
     #[inline]
     pub fn chunks(&self) -> impl Iterator<Item = &[u8]> {
         let mut at = self.at;
@@ -241,22 +298,22 @@ impl Tx {
     fn has_file(&self) -> bool {
         self.q.iter().any(|s| matches!(s, Seg::File { .. }))
     }
-    /// `n` bytes from the front were sent (never more than there are). Storage goes back to the pool.
+    /// `n` bytes from the front were sent (never more than there are, and nothing while there is a flight). Storage goes
+    /// back to the pool.
     #[inline]
-    pub fn consume(&mut self, n: usize, pool: Option<&mut Pool>) {
-        debug_assert!(n <= self.len, "consumed {n} of {}", self.len);
-        let mut n = n.min(self.len);
+    pub fn consume(&mut self, n: usize, mut pool: Option<&mut Pool>) {
+        debug_assert!(self.aloft == 0 && n <= self.len, "consumed {n} of {}, {} in flight", self.len, self.aloft);
+        let mut n = if self.aloft > 0 { 0 } else { n.min(self.len) };
+        self.len -= n;
         if !self.q.is_empty() {
             let k = n.min(self.queued);
-            self.flying = self.q.len();
-            self.confirm(k, pool);
-            self.flying = 0;
+            self.queued -= k;
             n -= k;
+            advance(&mut self.q, &mut self.at, k, |seg| recycle(seg, &mut self.tail, &mut pool));
             if n == 0 {
                 return;
             }
         }
-        self.len -= n;
         self.at += n;
         if self.at == self.tail.len() {
             self.at = 0;
@@ -266,55 +323,44 @@ impl Tx {
             }
         }
     }
-    /// Fixes what is to be sent next, at most `max` segments up to the first file range, unless something is in flight.
-    /// True if something is.
-    pub fn launch(&mut self, max: usize) -> bool {
-        if self.flying == 0 {
-            self.seal();
-            self.flying = self.q.iter().take(max).take_while(|s| !matches!(s, Seg::File { .. })).count();
+    /// Moves what is to be sent next, at most `max` segments up to the first file range, into an empty `flight`. True if
+    /// there is something. One flight at a time: the next one begins after [`Tx::land`].
+    pub fn launch(&mut self, max: usize, flight: &mut Flight) -> bool {
+        debug_assert!(self.aloft == 0 && flight.segs.is_empty(), "one flight at a time");
+        if self.aloft > 0 || !flight.segs.is_empty() {
+            return false;
         }
-        self.flying > 0
-    }
-    /// The unconfirmed bytes in flight. Their addresses stay the same until [`Tx::confirm`].
-    pub fn flight(&self) -> impl Iterator<Item = &[u8]> {
-        let mut at = self.at;
-        self.q.iter().take(self.flying).map(move |s| s.bytes().get(mem::take(&mut at)..).unwrap_or_default())
-    }
-    /// `n` bytes of the flight were sent; a new one may be launched when all of it was, or after a short send.
-    pub fn confirm(&mut self, n: usize, mut pool: Option<&mut Pool>) {
-        let mut n = n;
-        self.len -= n;
-        self.queued -= n;
-        while self.flying > 0 {
-            let left = self.q.front().map_or(0, Seg::len) - self.at;
-            if n < left {
-                self.at += n;
-                return;
-            }
-            n -= left;
-            self.at = 0;
-            self.flying -= 1;
-            match (self.q.pop_front(), &mut pool) {
-                (Some(Seg::Tail(mut v)), _) if self.tail.capacity() == 0 && v.capacity() <= TAIL_KEEP => {
-                    v.clear();
-                    self.tail = v;
-                }
-                (Some(Seg::Tail(v)), Some(p)) => p.put_tail(v),
-                (Some(Seg::Kept(v, _)), Some(p)) => p.put_chunk(v),
-                _ => {}
-            }
+        self.seal();
+        let n = self.q.iter().take(max).take_while(|s| !matches!(s, Seg::File { .. })).count();
+        if n == self.q.len() {
+            mem::swap(&mut self.q, &mut flight.segs); // each keeps its room: a steady connection allocates nothing
+        } else {
+            flight.segs.extend(self.q.drain(..n));
         }
-        debug_assert_eq!(n, 0, "confirmed more than was in flight");
+        if n > 0 {
+            flight.at = mem::take(&mut self.at);
+        }
+        self.aloft = flight.len();
+        self.queued -= self.aloft;
+        n > 0
     }
-    /// Nothing of a flight is left unconfirmed.
-    pub fn is_landed(&self) -> bool {
-        self.flying == 0
+    /// The flight is over, and `n` bytes of it were sent; the rest is to be sent next.
+    pub fn land(&mut self, n: usize, flight: &mut Flight, mut pool: Option<&mut Pool>) {
+        let Flight { segs, at } = flight;
+        advance(segs, at, n, |seg| recycle(seg, &mut self.tail, &mut pool));
+        let rest = flight.len();
+        self.len = self.len - mem::take(&mut self.aloft) + rest;
+        self.queued += rest;
+        if rest > 0 {
+            debug_assert_eq!(self.at, 0, "nothing is consumed while there is a flight");
+            self.at = mem::take(&mut flight.at);
+            flight.segs.drain(..).rev().for_each(|seg| self.q.push_front(seg));
+        }
     }
     /// Replaces the first bytes of the file range at the front by what was read of it.
     pub fn supply(&mut self, bytes: Bytes) {
         let Next::File { file, offset, len } = self.next() else { return };
         let n = bytes.len().min(len);
-        debug_assert_eq!(self.flying, 0);
         self.q.pop_front();
         self.at = 0;
         if n < len {
@@ -343,7 +389,7 @@ impl Tx {
     /// Gives storage back to the pool when there is nothing to send: an idle connection holds none.
     #[inline]
     pub(crate) fn rest(&mut self, pool: &mut Pool) {
-        if self.len == 0 && self.flying == 0 && self.tail.capacity() > 0 {
+        if self.len == 0 && self.tail.capacity() > 0 {
             pool.put_tail(mem::take(&mut self.tail));
         }
     }

@@ -48,18 +48,34 @@ fn consume_in_any_portion_gives_the_same_bytes() {
 fn a_flight_stays_while_more_is_put() {
     for step in portions([1, 5, 999, 1 << 20]) {
         let (mut tx, mut got, mut pool) = (Tx::default(), vec![], Pool::new(5000));
-        let mut want = mixed(&mut tx);
-        while tx.launch(2) {
-            let part: Vec<u8> = tx.flight().flatten().copied().take(step).collect();
+        let (mut want, mut flight) = (mixed(&mut tx), Flight::default());
+        while tx.launch(2, &mut flight) {
+            let part: Vec<u8> = flight.chunks().flatten().copied().take(step).collect();
+            let unsent = tx.len();
             if want.len() < 4 * BIG && (!cfg!(miri) || want.len() < 2 * BIG + 100) {
                 tx.put(b"more");
                 want.extend(b"more");
             }
-            tx.confirm(part.len(), Some(&mut pool));
+            let more = tx.len() - unsent;
+            tx.land(part.len(), &mut flight, Some(&mut pool));
+            assert_eq!((tx.len(), flight.is_empty()), (unsent + more - part.len(), true));
             got.extend(part);
         }
         assert_eq!(got, want, "step {step}");
     }
+}
+
+#[test]
+fn a_flight_outlives_what_its_output_becomes() {
+    let (mut tx, mut flight) = (Tx::default(), Flight::default());
+    tx.put(b"in flight");
+    assert!(tx.launch(8, &mut flight));
+    let before = flight.chunks().next().map(<[u8]>::as_ptr);
+    drop(mem::replace(&mut tx, Tx::with_limit(10))); // whatever an app does with it
+    tx.put(b"new");
+    assert_eq!(flight.chunks().next().map(<[u8]>::as_ptr), before);
+    tx.land(3, &mut flight, None);
+    assert_eq!((tx.len(), flat(&tx)), (9, b"flightnew".to_vec()));
 }
 
 #[test]
@@ -91,7 +107,7 @@ fn file_ranges_stop_the_bytes_and_are_supplied_in_pieces() {
     assert_eq!((tx.len(), flat(&tx)), (14, b"ab".to_vec()));
     tx.consume(2, None);
     assert_eq!(tx.next(), Next::File { file: FileId(7), offset: 100, len: 10 });
-    assert!(!tx.launch(8), "a file range cannot fly");
+    assert!(!tx.launch(8, &mut Flight::default()), "a file range cannot fly");
     tx.consume(4, None); // sendfile sent some
     tx.supply(Bytes::from_static(b"EFG"));
     assert_eq!(flat(&tx), b"EFG");

@@ -2,7 +2,7 @@
 //!
 //! Knows nothing but the contract, so that fuzz targets use it too. What breaks a law of
 //! [`proto_core::Machine`] is an `Err` with a sentence.
-use proto_core::{Deadline, Instant, Machine, Rx, Step, Tx};
+use proto_core::{Deadline, Flight, Instant, Machine, Rx, Step, Tx};
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -39,6 +39,10 @@ pub trait Subject {
     fn new(settings: &[(String, String)]) -> Result<Self::Machine, String>;
     /// What an event says; the place to do what an app would do with it.
     fn said(event: <Self::Machine as Machine>::Event<'_>, tx: &mut Tx) -> Said;
+    /// It may pause though there is room: it waits for a command.
+    fn waits(_machine: &Self::Machine) -> bool {
+        false
+    }
     /// Runs a command of a transcript.
     fn command(_machine: &mut Self::Machine, _tx: &mut Tx, text: &str) -> Result<(), String> {
         Err(format!("no such command: {text}"))
@@ -121,9 +125,10 @@ const CIRCLES: u32 = 64;
 impl<S: Subject> Run<S> {
     /// Starts a machine.
     pub fn new(settings: &[(String, String)], plan: Plan) -> Result<Self, String> {
-        let machine = S::new(settings)?;
-        let tx = Tx::with_limit(plan.limit);
+        let mut machine = S::new(settings)?;
+        let mut tx = Tx::with_limit(plan.limit);
         let (now, log) = (Instant::from_nanos(1), Log::default());
+        machine.fill(now, &mut tx); // as a connection does when it begins
         Ok(Run { machine, tx, tail: Vec::new(), eof: false, over: false, now, plan, log, polls: 0 })
     }
     /// It has closed or failed.
@@ -169,9 +174,20 @@ impl<S: Subject> Run<S> {
         S::command(&mut self.machine, &mut self.tx, text)?;
         self.poll()
     }
-    /// What it did since the last call; takes all output.
+    /// What it did since the last call; takes all output, also what finds room only then.
     pub fn log(&mut self) -> Log {
-        drain(&mut self.tx, usize::MAX, false, &mut self.log);
+        loop {
+            drain(&mut self.tx, usize::MAX, false, &mut self.log);
+            if self.over {
+                break;
+            }
+            if let Err(why) = self.poll() {
+                self.end(Some(why));
+            }
+            if self.tx.is_empty() {
+                break;
+            }
+        }
         std::mem::take(&mut self.log)
     }
 
@@ -226,6 +242,7 @@ impl<S: Subject> Run<S> {
             }
             Ok(Step::NeedMore) if self.eof => return Err("it needs more after the end of input".into()),
             Ok(Step::NeedMore) => Answer::More,
+            Ok(Step::Paused) if S::waits(&self.machine) => Answer::More,
             Ok(Step::Paused) if self.tx.room() > 0 => return Err("it paused though there is room".into()),
             Ok(Step::Paused) => Answer::Room,
             Ok(Step::Closed) => Answer::Over("closed".into()),
@@ -253,26 +270,17 @@ enum Answer {
 /// Takes output: as readiness drivers do, or as completion drivers do.
 fn drain(tx: &mut Tx, n: usize, flights: bool, log: &mut Log) {
     let mut n = n.min(tx.len());
-    while flights && n > 0 && tx.launch(3) {
+    let mut flight = Flight::default();
+    while flights && n > 0 && tx.launch(3, &mut flight) {
         let at = log.output.len();
-        log.output.extend(tx.flight().flatten().take(n));
+        log.output.extend(flight.chunks().flatten().take(n));
         let sent = log.output.len() - at;
-        tx.confirm(sent, None);
+        tx.land(sent, &mut flight, None);
         n -= sent;
-        if !tx.is_landed() {
-            break;
-        }
     }
-    if tx.is_landed() {
-        let at = log.output.len();
-        log.output.extend(tx.chunks().flatten().take(n));
-        tx.consume(log.output.len() - at, None);
-    } else {
-        // The rest of the flight is confirmed before anything else is done with it.
-        let at = log.output.len();
-        log.output.extend(tx.flight().flatten());
-        tx.confirm(log.output.len() - at, None);
-    }
+    let at = log.output.len();
+    log.output.extend(tx.chunks().flatten().take(n));
+    tx.consume(log.output.len() - at, None);
 }
 
 /// What a machine does with `input`, cut at `cuts` (ascending), with `plan`. At the end of input if `eof`: told with

@@ -1,7 +1,10 @@
 //! The test bed: helpers that tests of every protocol and tool reuse.
 
+pub mod alloc;
+pub mod corpus;
 pub mod desk;
 pub mod drive;
+pub mod http1;
 pub mod keys;
 pub mod laws;
 pub mod process;

@@ -11,11 +11,11 @@ const SPARE: usize = 64;
 pub fn facts() -> Facts {
     let (descriptors, threads) = (listen::descriptor_capacity(), threads());
     let facts = vec![
-        ("threads".into(), "one per connection, two while its output waits".into()),
+        ("threads".into(), "one per connection with its descriptor, two of each while its output waits".into()),
         ("thread limit".into(), threads.to_string()),
         ("stack".into(), format!("{} KiB", STACK >> 10)),
     ];
-    Facts { name: "blocking", capacity: descriptors.min(threads / 2).max(1), facts }
+    Facts { name: "blocking", capacity: (descriptors.min(threads) / 2).max(1), facts }
 }
 
 /// Threads that one process of this user may have.

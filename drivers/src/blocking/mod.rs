@@ -141,7 +141,7 @@ impl<A: App + 'static> State<A> {
     fn before_sleep(&mut self) -> Option<Duration> {
         self.awake = false;
         self.alarm = self.host.next_due();
-        if self.host.writable.is_empty() { self.host.timeout() } else { Some(Duration::ZERO) }
+        self.host.timeout()
     }
     fn wake(&mut self) {
         if !std::mem::replace(&mut self.awake, true) {
@@ -226,8 +226,10 @@ impl<A: App + 'static> State<A> {
     /// Everybody's output, and what follows from it.
     fn settle(&mut self) {
         self.flush();
-        for t in std::mem::take(&mut self.host.writable) {
-            if self.host.table.is_live(t) {
+        for _ in 0..self.host.writable.len() {
+            if let Some(t) = self.host.writable.pop_front()
+                && self.host.table.is_live(t)
+            {
                 self.tell(Input::Writable(t));
             }
         }

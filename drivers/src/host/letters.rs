@@ -2,7 +2,7 @@
 use crate::Error;
 use crate::disk::Outcome;
 use crate::mail::{Mailbox, Wake};
-use proto_core::{Lost, OpId, Shard, Signal, Token, Trouble};
+use proto_core::{Lost, OpId, Reason, Shard, Signal, Token, Trouble};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -22,6 +22,8 @@ pub enum Mail<M> {
     Post(Shard, M),
     /// The operating system says.
     Signal(Signal),
+    /// A token has ended that never had a socket.
+    Ended(Token, Reason),
     /// The driver itself has a problem.
     Trouble(Trouble),
 }

@@ -18,8 +18,8 @@ use crate::record::Recorder;
 use crate::workers::Workers;
 use crate::{signals, stdio, terminal};
 use proto_core::{
-    Addr, Answer, App, Ask, Bytes, ConnectOpts, Counters, Cx, Env, Input, Instant, Listener, Lost, Op, OpId, Reason,
-    Shard, Start, Table, Token, Trouble, Tty, Wall,
+    Addr, Answer, App, Ask, Bytes, ConnectOpts, Counters, Cx, Env, Flight, Input, Instant, Listener, Lost, Op, OpId,
+    Reason, Shard, Start, Table, Token, Trouble, Tty, Wall,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
@@ -80,8 +80,9 @@ pub struct Host<A: App> {
     pub now: Instant,
     /// What the driver counts; apps see it through [`Cx::counters`].
     pub counters: Counters,
-    /// Tokens that have room again and were not told yet.
-    pub writable: Vec<Token>,
+    /// Tokens that have room again and were not told yet. A driver tells those it finds, and leaves what comes of that
+    /// for its next turn: an app that puts more each time must not keep it from the others.
+    pub writable: VecDeque<Token>,
     pub(crate) clock: Clock,
     ops: VecDeque<Op<A::Job, A::Msg>>,
     env: Env,
@@ -166,7 +167,7 @@ impl<A: App + 'static> Host<A> {
             app,
             now: start.now,
             counters: Counters::default(),
-            writable: Vec::new(),
+            writable: VecDeque::new(),
             clock,
             ops: VecDeque::new(),
             env: Env::new(start.seed, start.wall, start.now),
@@ -303,7 +304,9 @@ impl<A: App + 'static> Host<A> {
     pub fn next_op(&mut self) -> Option<NetOp> {
         loop {
             let op = self.take_op()?;
-            if let Some(op) = self.real(op) {
+            if let Some((t, why)) = self.ends_bare(&op) {
+                self.local.push_back(Mail::Ended(t, why));
+            } else if let Some(op) = self.real(op) {
                 return Some(op);
             }
         }
@@ -317,8 +320,29 @@ impl<A: App + 'static> Host<A> {
         }
         Some(op)
     }
+    /// The op ends a token that has no socket: its `Closed` is all there is to do.
+    pub fn ends_bare(&mut self, op: &Op<A::Job, A::Msg>) -> Option<(Token, Reason)> {
+        let (t, why) = match *op {
+            Op::Close { conn, .. } => (conn, Reason::Finished),
+            Op::Abort(t) => (t, Reason::Aborted),
+            _ => return None,
+        };
+        self.table.engage(t).then_some((t, why))
+    }
+    /// The op wants a socket for a token that is gone, or has one.
+    pub fn is_misplaced(&mut self, op: &Op<A::Job, A::Msg>) -> bool {
+        match *op {
+            Op::Connect { conn: t, .. } | Op::Listen { listener: t, .. } | Op::Udp { socket: t, .. } => {
+                !self.table.engage(t)
+            }
+            _ => false,
+        }
+    }
     #[cold]
     fn real(&mut self, op: Op<A::Job, A::Msg>) -> Option<NetOp> {
+        if self.is_misplaced(&op) {
+            return None;
+        }
         match op {
             Op::Connect { conn, to, opts } => return Some(NetOp::Connect(conn, to, opts)),
             Op::Listen { listener, at } => return Some(NetOp::Listen(listener, at)),
@@ -379,17 +403,19 @@ impl<A: App + 'static> Host<A> {
         self.record_sent(t, n);
         self.counters.bytes_out += n as u64;
         if self.table.consume(t, n, self.now) {
-            self.writable.push(t);
+            self.writable.push_back(t);
         }
         self.sent_some(t);
     }
-    /// The kernel took `n` bytes of a token's `flight`.
+    /// A token's flight is over, of which the kernel took `n` bytes.
     #[inline]
-    pub fn confirmed(&mut self, t: Token, n: usize) {
-        self.record_sent(t, n);
+    pub fn landed(&mut self, t: Token, n: usize, flight: &mut Flight) {
+        if let Some(r) = &mut self.recorder {
+            r.sent_bytes(t, flight.chunks(), n);
+        }
         self.counters.bytes_out += n as u64;
-        if self.table.confirm(t, n, self.now) {
-            self.writable.push(t);
+        if self.table.land(t, n, flight, self.now) {
+            self.writable.push_back(t);
         }
         self.sent_some(t);
     }

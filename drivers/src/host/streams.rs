@@ -49,6 +49,7 @@ impl<A: App + 'static> Host<A> {
             Mail::Job(id, result) => self.deliver(Input::Job(id, result)),
             Mail::Post(from, msg) => self.deliver(Input::Post(from, msg)),
             Mail::Signal(signal) => self.deliver(Input::Signal(signal)),
+            Mail::Ended(t, why) => self.closed(t, why),
             Mail::Trouble(trouble) => self.deliver(Input::Trouble(trouble)),
         }
     }

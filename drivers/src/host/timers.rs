@@ -45,7 +45,7 @@ impl<A: App + 'static> Host<A> {
 
     /// How long the driver may wait; `None` is for ever.
     pub fn timeout(&self) -> Option<Duration> {
-        if !self.local.is_empty() {
+        if !self.local.is_empty() || !self.writable.is_empty() {
             return Some(Duration::ZERO);
         }
         let at = self.next_due()?;

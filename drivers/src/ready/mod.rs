@@ -233,21 +233,26 @@ impl<A: App + 'static, P: Poller> Ready<A, P> {
             }
         }
     }
-    /// Everybody's output, and what follows from it.
+    /// Everybody's output, and one round of what follows from it: see [`Host::writable`].
     #[inline]
     fn settle(&mut self) {
         self.unflushed = 0;
+        self.flush();
+        for _ in 0..self.host.writable.len() {
+            if let Some(t) = self.host.writable.pop_front()
+                && self.host.table.is_live(t)
+            {
+                self.tell(Input::Writable(t));
+            }
+        }
+        self.flush();
+    }
+    #[inline]
+    fn flush(&mut self) {
         loop {
             self.ops();
-            if let Some(t) = self.host.table.next_dirty() {
-                self.attend(t);
-            } else if let Some(t) = self.host.writable.pop() {
-                if self.host.table.is_live(t) {
-                    self.tell(Input::Writable(t));
-                }
-            } else {
-                return;
-            }
+            let Some(t) = self.host.table.next_dirty() else { return };
+            self.attend(t);
         }
     }
     #[inline]

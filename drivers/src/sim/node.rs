@@ -185,7 +185,7 @@ impl<A: App + 'static> Node<A> {
             self.ops(w);
             if let Some(t) = self.host.table.next_dirty() {
                 self.attend(t, w);
-            } else if let Some(t) = self.host.writable.pop() {
+            } else if let Some(t) = self.host.writable.pop_front() {
                 if self.host.table.is_live(t) {
                     self.tell(Input::Writable(t), w);
                 }
@@ -230,6 +230,12 @@ impl<A: App + 'static> Node<A> {
     }
 
     fn op(&mut self, op: Op<A::Job, A::Msg>, w: &mut World) {
+        if let Some((t, why)) = self.host.ends_bare(&op) {
+            return self.news.push_back(News::Closed(t, why));
+        }
+        if self.host.is_misplaced(&op) {
+            return;
+        }
         match op {
             Op::Connect { conn, to, opts } => match w.connect(self.id, conn, &to, opts.bind.as_ref()) {
                 Ok(end) => {

@@ -1,6 +1,6 @@
 //! What the driver knows of each socket, by slot: 40 bytes. What few sockets need is elsewhere.
 use super::ring::{Target, bits};
-use proto_core::{Instant, Reason, Token};
+use proto_core::{Flight, Instant, Reason, Token};
 use rustix::net::SocketAddrAny;
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
@@ -66,8 +66,8 @@ pub struct Io {
     pub watch: Watch,
     /// It is being given up.
     pub cancelled: bool,
-    /// A send is in flight.
-    pub sending: bool,
+    /// What the kernel is sending: kept until it has told how that came out.
+    pub flight: Option<Box<Flight>>,
     pub chain: Chain,
     /// A receive into a buffer of the pool is in flight: see [`Cold::reading`].
     pub reading: bool,
@@ -135,7 +135,7 @@ impl Io {
             kind,
             watch: Watch::Nothing,
             cancelled: false,
-            sending: false,
+            flight: None,
             chain: Chain::No,
             reading: false,
             starving: false,
@@ -182,7 +182,7 @@ impl Io {
     }
     /// Nothing of it is with the kernel.
     pub fn is_at_rest(&self) -> bool {
-        let idle = self.watch == Watch::Nothing && !self.sending && !self.reading;
+        let idle = self.watch == Watch::Nothing && self.flight.is_none() && !self.reading;
         idle && matches!(self.listed, Listed::No(_) | Listed::Never)
     }
 }

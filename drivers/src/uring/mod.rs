@@ -32,7 +32,7 @@ use crate::listen::{self, Bound};
 use crate::{Config, Error};
 use conns::{Conns, Io, Kind};
 use forms::Chains;
-use proto_core::{Addr, App, Input, Reason, Token, Trouble};
+use proto_core::{Addr, App, Flight, Input, Reason, Token, Trouble};
 use ring::{Code, Done, Ring};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -86,6 +86,9 @@ struct Driver<A: App> {
     conns: Conns,
     done: Vec<Done>,
     again: Vec<Token>,
+    /// Empty flights, to be used again.
+    #[allow(clippy::vec_box)] // they move into connections, most of which have none
+    spare: Vec<Box<Flight>>,
     /// Connections that found no buffer, in the order in which they try again.
     starved: VecDeque<Token>,
     chains: Chains,
@@ -107,6 +110,7 @@ impl<A: App + 'static> Driver<A> {
             conns: Conns::default(),
             done: Vec::new(),
             again: Vec::new(),
+            spare: Vec::new(),
             starved: VecDeque::new(),
             chains: Chains::default(),
             news: VecDeque::new(),
@@ -249,21 +253,26 @@ impl<A: App + 'static> Driver<A> {
             }
         }
     }
-    /// Everybody's output, and what follows from it.
+    /// Everybody's output, and one round of what follows from it: see [`Host::writable`].
     #[inline]
     fn settle(&mut self) {
         self.unflushed = 0;
+        self.flush();
+        for _ in 0..self.host.writable.len() {
+            if let Some(t) = self.host.writable.pop_front()
+                && (self.conns.live(t).is_some() || self.conns.any(t).is_none() && self.host.table.is_live(t))
+            {
+                self.tell(Input::Writable(t));
+            }
+        }
+        self.flush();
+    }
+    #[inline]
+    fn flush(&mut self) {
         loop {
             self.ops();
-            if let Some(t) = self.host.table.next_dirty() {
-                self.attend(t);
-            } else if let Some(t) = self.host.writable.pop() {
-                if self.conns.live(t).is_some() || self.conns.any(t).is_none() && self.host.table.is_live(t) {
-                    self.tell(Input::Writable(t));
-                }
-            } else {
-                return;
-            }
+            let Some(t) = self.host.table.next_dirty() else { return };
+            self.attend(t);
         }
     }
     /// An app has touched the output or the switches of a token.
@@ -316,8 +325,8 @@ impl<A: App + 'static> Driver<A> {
         for d in done {
             drop(d.descriptor());
             let io = self.conns.of(d.token()).filter(|_| d.code() == Code::Send);
-            if let Some(t) = io.filter(|io| !io.closing).map(|io| io.token) {
-                self.host.confirmed(t, usize::try_from(d.res).unwrap_or_default());
+            if let Some((t, Some(mut flight))) = io.map(|io| (io.token, io.flight.take())) {
+                self.host.landed(t, usize::try_from(d.res).unwrap_or_default(), &mut flight);
             }
         }
         for t in self.conns.streams() {

@@ -32,14 +32,13 @@ impl<A: App + 'static> Driver<A> {
                 match self.conns.live(t).map(|io| io.kind) {
                     Some(Kind::Stream) => self.attend(t),
                     Some(_) => self.die(t, Reason::Finished),
-                    None => self.forget(t, Reason::Finished),
+                    None => {} // a standard stream ends with the program
                 }
                 Ok(())
             }
             NetOp::Abort(t) => {
-                match self.conns.live(t) {
-                    Some(io) => sock::reset_on_close(&io.fd),
-                    None => self.forget(t, Reason::Aborted),
+                if let Some(io) = self.conns.live(t) {
+                    sock::reset_on_close(&io.fd);
                 }
                 self.die(t, Reason::Aborted);
                 Ok(())
@@ -57,9 +56,6 @@ impl<A: App + 'static> Driver<A> {
         }
     }
     fn bound(&mut self, t: Token, fd: OwnedFd, kind: Kind) {
-        if !self.is_new(t) {
-            return;
-        }
         let local = sock::local(&fd);
         self.conns.insert(Io::new(t, fd, kind));
         match kind {
@@ -68,15 +64,10 @@ impl<A: App + 'static> Driver<A> {
         }
         self.news.push_back(News::Bound(t, local));
     }
-    /// A token that lives and has no socket: else the app has named one twice, or one
-    /// that is over, and what is in flight for it must stay where it is.
-    fn is_new(&self, t: Token) -> bool {
-        self.host.table.is_live(t) && self.conns.is_free(t)
-    }
     #[allow(unsafe_code)]
     fn connect(&mut self, t: Token, to: &Addr, o: &ConnectOpts) -> rustix::io::Result<()> {
-        if !self.is_new(t) {
-            return Ok(());
+        if !self.conns.is_free(t) {
+            return Ok(()); // the host sees to it; what is in flight for a token must stay where it is
         }
         let fd = sock::prepare(to, o.bind.as_ref(), o.linger0, false)?;
         let to = sock::with_addr(to, |a| Ok(Box::new(a.clone())))?;
@@ -118,12 +109,6 @@ impl<A: App + 'static> Driver<A> {
         self.ops();
     }
 
-    /// Ends a token that has never had a socket; a standard stream ends with the program.
-    fn forget(&mut self, t: Token, why: Reason) {
-        if self.is_new(t) && !self.host.pump_stdio(t) {
-            self.news.push_back(News::Closed(t, why));
-        }
-    }
     /// Ends a socket. The app is told by [`Driver::ops`], at once; of a listener or a datagram socket when its address
     /// is free again, which is when the kernel has let go of it.
     #[cold]
@@ -142,7 +127,7 @@ impl<A: App + 'static> Driver<A> {
             // Its receive may be neither with the socket nor cancelled when the kernel looks for it: let it end at once.
             let _ = shutdown(&io.fd, Shutdown::Read);
         }
-        if io.sending {
+        if io.flight.is_some() {
             self.ring.cancel(Code::Send, t);
         }
         if let Some(code) = code.filter(|_| !io.cancelled) {
@@ -191,12 +176,6 @@ impl<A: App + 'static> Driver<A> {
         }
     }
     pub(super) fn say_closed(&mut self, t: Token, why: Reason) {
-        if self.conns.live(t).is_some() {
-            return self.die(t, why); // it was ended before it had a socket
-        }
-        if !self.host.table.is_live(t) || self.conns.any(t).is_some_and(|io| io.told) {
-            return; // one that had no socket was ended twice
-        }
         self.host.say_closed(t, why);
         match self.conns.any(t) {
             Some(io) => io.told = true,

@@ -307,7 +307,7 @@ impl<A: App + 'static> Driver<A> {
     #[inline]
     pub(super) fn pump(&mut self, t: Token) {
         let Some(io) = self.conns.live(t) else { return };
-        if io.sending || io.kind != Kind::Stream {
+        if io.flight.is_some() || io.kind != Kind::Stream {
             return;
         }
         if io.bulk {
@@ -339,8 +339,9 @@ impl<A: App + 'static> Driver<A> {
         }
         let links = self.ring.form.link && self.may_link(t);
         let (Some(io), Some(tx)) = (self.conns.live(t), self.host.table.tx_mut(t)) else { return };
-        if !tx.launch(SEGMENTS) {
-            return;
+        let mut flight = self.spare.pop().unwrap_or_default();
+        if !tx.launch(SEGMENTS, &mut flight) {
+            return self.spare.push(flight);
         }
         if let Listed::No(n) = &mut io.listed {
             *n += 1;
@@ -348,29 +349,31 @@ impl<A: App + 'static> Driver<A> {
                 io.listed = if self.ring.enlist(t, Some(&io.fd)) { Listed::Soon } else { Listed::Never };
             }
         }
-        let mut flight = tx.flight();
-        match (flight.next(), flight.next()) {
-            (None, _) => return,
-            (Some(b), None) => {
-                if links {
-                    (io.watch, io.cancelled, io.readable, io.chain) = (Watch::Once, false, false, Chain::Whole);
-                    self.chains.new.push(t);
-                    // SAFETY: as below.
-                    unsafe { self.ring.send_and_recv(io.target(), t, b.as_ptr(), b.len()) }
-                } else {
-                    // SAFETY: a flight keeps its address until it is confirmed, and the token is not retired, and its
-                    // output not freed, before the send has completed: see `sent` and `release`.
-                    unsafe { self.ring.send(io.target(), t, b.as_ptr(), b.len()) }
+        {
+            let mut chunks = flight.chunks();
+            match (chunks.next(), chunks.next()) {
+                (None, _) => {} // not from `launch`
+                (Some(b), None) => {
+                    if links {
+                        (io.watch, io.cancelled, io.readable, io.chain) = (Watch::Once, false, false, Chain::Whole);
+                        self.chains.new.push(t);
+                        // SAFETY: as below.
+                        unsafe { self.ring.send_and_recv(io.target(), t, b.as_ptr(), b.len()) }
+                    } else {
+                        // SAFETY: the bytes stay where they are as long as the flight lives. The connection keeps it until
+                        // the send has completed, and lives as long: see `sent` and `release`.
+                        unsafe { self.ring.send(io.target(), t, b.as_ptr(), b.len()) }
+                    }
+                }
+                (Some(a), Some(b)) => {
+                    let message = io.cold.get_or_insert_default().message.get_or_insert_with(Message::empty);
+                    let header = message.refer_to([a, b].into_iter().chain(chunks));
+                    // SAFETY: as above; the message stays in its box, which the connection keeps as long.
+                    unsafe { self.ring.send_message(io.target(), t, header) }
                 }
             }
-            (Some(a), Some(b)) => {
-                let message = io.cold.get_or_insert_default().message.get_or_insert_with(Message::empty);
-                let header = message.refer_to([a, b].into_iter().chain(flight));
-                // SAFETY: as above; the message stays in its box, which the connection keeps as long.
-                unsafe { self.ring.send_message(io.target(), t, header) }
-            }
         }
-        io.sending = true;
+        io.flight = Some(flight);
     }
     /// What is to be sent next; a file's bytes are read first, since there is no sending from a file that would not
     /// block or go to a thread. `None` if the connection has ended.
@@ -413,14 +416,17 @@ impl<A: App + 'static> Driver<A> {
     pub(super) fn sent(&mut self, d: Done) {
         let Some(io) = self.conns.of(d.token()) else { return };
         let t = io.token;
-        io.sending = false;
+        let Some(mut flight) = io.flight.take() else { return };
         let broken = std::mem::replace(&mut io.chain, Chain::No) == Chain::Broken;
-        if io.closing {
+        let closing = io.closing;
+        let outcome = d.outcome();
+        self.host.landed(t, outcome.unwrap_or_default(), &mut flight);
+        self.spare.push(flight);
+        if closing {
             return self.release(t);
         }
-        match d.outcome() {
-            Ok(n) => self.host.confirmed(t, n),
-            Err(Errno::INTR | Errno::AGAIN) => {}
+        match outcome {
+            Ok(_) | Err(Errno::INTR | Errno::AGAIN) => {}
             Err(Errno::CANCELED) if broken => {} // sent again, by itself
             Err(e) => {
                 self.die(t, sock::reason(e));

@@ -71,6 +71,28 @@ impl Echo {
 }
 plain_app!(Echo);
 
+/// Whoever comes on part 0 gets bytes without end; part 1 is an echo.
+pub struct Spring;
+
+impl Spring {
+    fn on(&mut self, input: In<'_>, cx: Ctx<'_, '_>) {
+        match input {
+            Input::Accepted { conn: t, .. } | Input::Writable(t) if t.part() == 0 => {
+                if let Some(tx) = cx.tx(t) {
+                    tx.put(&[b's'; 64][..tx.room().min(64)]);
+                }
+            }
+            Input::Bytes(t, chunk) if t.part() == 1 => {
+                if let Some(tx) = cx.tx(t) {
+                    tx.forward(chunk);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+plain_app!(Spring);
+
 /// Obeys words: `abort`, `abort others`, `close`, `close soon` (lingers 20 ms), `fill` (8 MiB), `wait` (input off), `go` (input of
 /// all on). Each is one read of the peer's making.
 pub struct Obedient {

@@ -216,6 +216,7 @@ macro_rules! scenarios {
             serves_one_client_at_a_time
             a_stuck_reader_does_not_delay_a_broadcast
             a_flooder_does_not_starve_others
+            an_endless_source_does_not_starve_others
             close_lingers_and_then_cuts
         );
         $crate::scenarios!($kind, $config, world:
@@ -224,6 +225,7 @@ macro_rules! scenarios {
             a_refused_connect_is_told
             connects_and_talks
             ends_while_connecting
+            tokens_without_a_socket_end_once
             listens_at_run_time_and_again
             sends_ranges_of_files
             a_file_shorter_than_promised_ends_the_connection

@@ -1,9 +1,10 @@
 //! Connections: bytes whole and in order, nobody delayed by another, each end told once.
-use super::apps::{Chat, Echo, Obedient, Single};
+use super::apps::{Chat, Echo, Obedient, Single, Spring};
 use super::{
     Run, Seen, client, connection_threads, descriptors, descriptors_are_back_to, reset_on_close, settles, start,
+    start_with,
 };
-use drivers::Kind;
+use drivers::{Config, Kind};
 use proto_core::Reason;
 use std::hash::{DefaultHasher, Hasher};
 use std::io::{ErrorKind, Read, Write};
@@ -269,6 +270,31 @@ pub fn a_flooder_does_not_starve_others(kind: Kind) {
     settles(true, || flood.load(Ordering::Relaxed) > before, "the flood goes on");
     stop.store(true, Ordering::Relaxed);
     writer.join().unwrap();
+    reader.join().unwrap();
+    run.end();
+}
+
+/// A source that always has more, for a peer that always takes it: its 64 bytes at a time never fill a socket.
+pub fn an_endless_source_does_not_starve_others(kind: Kind) {
+    let config = Config { out_buffer: 64, ..Config::default() };
+    let run = start_with(kind, config, |_| Spring);
+    let (thirsty, drunk) = (run.connect(), Arc::new(AtomicU64::new(0)));
+    let reader = std::thread::spawn({
+        let (mut from, drunk) = (thirsty.try_clone().unwrap(), drunk.clone());
+        move || {
+            let mut buf = vec![0; 256 << 10];
+            while let Ok(n @ 1..) = from.read(&mut buf) {
+                drunk.fetch_add(n as u64, Ordering::Relaxed);
+            }
+        }
+    });
+    let other = client(run.other);
+    for k in 0..100u32 {
+        round_trip(&other, &k.to_le_bytes());
+    }
+    let before = drunk.load(Ordering::Relaxed);
+    settles(true, || drunk.load(Ordering::Relaxed) > before, "the source goes on");
+    thirsty.shutdown(Shutdown::Both).unwrap();
     reader.join().unwrap();
     run.end();
 }

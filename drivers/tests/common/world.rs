@@ -531,3 +531,47 @@ impl Troubled {
     }
 }
 plain_app!(Troubled);
+
+/// Ends tokens that have no socket, and connects one twice.
+struct Careless {
+    to: SocketAddr,
+    tell: Sender<Seen>,
+}
+
+impl Careless {
+    fn on(&mut self, input: In<'_>, cx: Ctx<'_, '_>) {
+        match input {
+            Input::Start(_) => {
+                let (closed, aborted) = (cx.token(1), cx.token(1));
+                cx.close(closed, Duration::from_secs(60));
+                cx.abort(aborted);
+                cx.close(aborted, Duration::from_secs(60));
+                let conn = cx.connect(2, Addr::Ip(self.to));
+                cx.op(Op::Connect { conn, to: Addr::Ip(self.to), opts: Default::default() });
+                cx.op(Op::Connect { conn: closed, to: Addr::Ip(self.to), opts: Default::default() });
+            }
+            Input::Connected { conn, .. } => {
+                tell(&self.tell, Seen::Said(format!("connected {}", conn.part())));
+                cx.abort(conn);
+                cx.abort(conn);
+            }
+            Input::Closed(t, why) => tell(&self.tell, Seen::Said(format!("{} {why:?}", t.part()))),
+            _ => {}
+        }
+    }
+}
+plain_app!(Careless);
+
+pub fn tokens_without_a_socket_end_once(kind: Kind) {
+    let before = descriptors();
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
+    let to = nobody.local_addr().unwrap();
+    let run = start(kind, move |tell| Careless { to, tell });
+    let seen: Vec<_> = (0..4).map(|_| run.next()).collect();
+    let said = |s: &str| seen.iter().filter(|seen| **seen == Seen::Said(s.into())).count();
+    let each = ["1 Finished", "1 Aborted", "connected 2", "2 Aborted"].map(said);
+    assert_eq!(each, [1; 4], "{seen:?}");
+    assert_eq!(run.end(), [], "nothing of a token comes after its end");
+    drop(nobody);
+    descriptors_are_back_to(before);
+}

@@ -4,6 +4,8 @@
 #![allow(dead_code)] // no target uses all of it
 #[path = "../../../tests/src/drive.rs"]
 pub mod drive;
+#[path = "../../../tests/src/http1.rs"]
+pub mod http1;
 
 use self::drive::{Log, Plan, Rng, Subject, over};
 

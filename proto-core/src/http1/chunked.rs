@@ -47,9 +47,10 @@ impl Default for Decoder {
     }
 }
 
-/// Names that may not appear in trailers, since they frame, route or guard the message (RFC 9110 6.5.1).
-pub(crate) const NOT_IN_TRAILERS: [&str; 14] = [
+/// Names that may not appear in trailers, since they frame, route, guard or steer the message (RFC 9110 6.5.1).
+pub(crate) const NOT_IN_TRAILERS: [&str; 27] = [
     "authorization",
+    "cache-control",
     "connection",
     "content-encoding",
     "content-length",
@@ -58,11 +59,23 @@ pub(crate) const NOT_IN_TRAILERS: [&str; 14] = [
     "cookie",
     "expect",
     "host",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "keep-alive",
+    "max-forwards",
+    "proxy-authenticate",
     "proxy-authorization",
+    "proxy-connection",
+    "range",
+    "set-cookie",
     "te",
     "trailer",
     "transfer-encoding",
     "upgrade",
+    "www-authenticate",
 ];
 
 const RULE: &str = "RFC 9112 7.1";

@@ -90,9 +90,9 @@ pub use server::Server;
 pub(crate) use write::put_number;
 pub use write::{FieldBlock, reason};
 
-/// Why a message is not accepted, before it becomes a [`Fault`].
+/// Why a message is not accepted, before it becomes a [`crate::Fault`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Refusal {
+pub(crate) struct Refusal {
     /// The status to answer with.
     pub status: u16,
     /// The rule's source.
@@ -102,3 +102,6 @@ pub struct Refusal {
     /// Where it was noticed, counted from the first byte of what was shown.
     pub at: usize,
 }
+
+#[cfg(test)]
+mod conns_tests;

@@ -11,7 +11,8 @@ use crate::Rx;
 pub(crate) enum Incoming {
     Length(u64),
     Chunked(Decoder),
-    UntilClose,
+    /// How much has come.
+    UntilClose(u64),
     Over,
 }
 
@@ -31,7 +32,7 @@ impl Incoming {
         match framing {
             Framing::Length(n) => Incoming::Length(n),
             Framing::Chunked => Incoming::Chunked(Decoder::default()),
-            Framing::UntilClose => Incoming::UntilClose,
+            Framing::UntilClose => Incoming::UntilClose(0),
         }
     }
     /// Bytes that are known to be left.
@@ -50,7 +51,15 @@ impl Incoming {
                 *left -= n as u64;
                 n
             }
-            Incoming::UntilClose => rx.len(),
+            Incoming::UntilClose(got) => {
+                let most = usize::try_from(rules.limits.body.saturating_sub(*got)).unwrap_or(usize::MAX);
+                let n = rx.len().min(most);
+                if n == 0 && !rx.is_empty() {
+                    return Err(Refusal::new(413, "RFC 9110 15.5.14", "a body that is too large", 0));
+                }
+                *got += n as u64;
+                n
+            }
             Incoming::Chunked(_) => return self.chunk(rx, rules),
         };
         if n > 0 {
@@ -59,7 +68,7 @@ impl Incoming {
         }
         match self {
             _ if !rx.is_last() => Ok(Piece::NeedMore),
-            Incoming::UntilClose => {
+            Incoming::UntilClose(_) => {
                 *self = Incoming::Over;
                 Ok(Piece::End)
             }

@@ -37,6 +37,10 @@ impl ResponseReader {
     /// Goes on with `input`, which begins with the answer's first byte. The head's length, `None` while it is unfinished.
     pub(crate) fn read(&mut self, input: &[u8], rules: &mut Rules) -> Result<Option<usize>, Refusal> {
         if self.first.is_none() {
+            // Who speaks something else may never end a line.
+            if input.iter().zip(b"HTTP/").any(|(a, b)| a != b) {
+                return Err(Refusal::new(502, RULE, "an answer that is not HTTP", 0));
+            }
             let line = self.section.first(input, rules).map_err(|r| {
                 let what = if r.status == 414 { "a status line that is too long" } else { r.what };
                 Refusal { what, ..r }

@@ -158,6 +158,8 @@ pub struct Config {
     pub times: Times,
     /// What is forgiven.
     pub lenient: Lenient,
+    /// Server: requests for a tunnel (CONNECT) reach the app. Else they are answered with 501.
+    pub tunnels: bool,
     /// Server: say `Connection: keep-alive` in HTTP/1.1 too, where it goes without saying.
     pub say_keep_alive: bool,
     /// Server: the body of its own answers.
@@ -170,6 +172,7 @@ impl Config {
         limits: Limits::SERVER,
         times: Times::SERVER,
         lenient: Lenient::STRICT,
+        tunnels: false,
         say_keep_alive: false,
         page: Page::Empty,
     };

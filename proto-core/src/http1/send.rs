@@ -75,7 +75,8 @@ impl Outgoing {
     pub(crate) fn body(&mut self) -> Option<&mut Tx> {
         (self.mode != Mode::Over).then(|| &mut **self.body.get_or_insert_default())
     }
-    fn queued(&self) -> usize {
+    /// Bytes that wait to be framed.
+    pub(crate) fn queued(&self) -> usize {
         self.body.as_ref().map_or(0, |b| b.len())
     }
     fn is_finished(&self) -> bool {

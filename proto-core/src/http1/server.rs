@@ -6,8 +6,8 @@
 //!     \________________________no body___________^
 //! ```
 //! The answer runs beside it: *awaited* from the head on, *sending* after [`Server::respond`], *complete* with its last
-//! byte. An answer that is complete before the body is read leaves the rest to be dropped, up to [`Limits::drain`]
-//! bytes; beyond that the connection closes.
+//! byte. An answer that is complete before the body is read ends the matter: no more events of that request come, and
+//! the rest of its body is dropped, up to [`Limits::drain`] bytes; beyond that the connection closes.
 //!
 //! A request that is pipelined behind an unanswered one waits ([`Step::Paused`]). When something that was put later
 //! completes the answer, [`Machine::deadline`] falls due at once, so that a driver polls the kept bytes again.
@@ -15,8 +15,7 @@
 //! [`Limits::drain`]: super::Limits::drain
 use super::Refusal;
 use super::clock::{Clock, Due, Phase};
-use super::fields::Fields;
-use super::head::{Framing, Head, HeadReader, Method, Version};
+use super::head::{Framing, HeadReader, Method, Version};
 use super::receive::{Incoming, Piece};
 use super::rules::{Config, Page, Rules, Times};
 use super::send::Outgoing;
@@ -25,81 +24,9 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 mod answer;
+mod event;
 pub use answer::Response;
-
-/// What came.
-#[derive(Debug)]
-pub enum Event<'b> {
-    /// A request's head. Without a body ([`Request::has_body`]) it is the whole request.
-    Request(Request<'b>),
-    /// Bytes of its body; never empty.
-    Body(&'b mut [u8]),
-    /// Trailers of its body. The first event behind the body, if there are any.
-    Trailers(Fields<'b>),
-    /// The end of its body.
-    End,
-    /// After [`Server::upgrade`] or [`Server::tunnel`]: the bytes that follow belong to another protocol.
-    Upgraded,
-}
-
-/// A request's head.
-#[derive(Clone, Debug)]
-pub struct Request<'b> {
-    raw: &'b [u8],
-    head: Head,
-}
-
-impl<'b> Request<'b> {
-    /// The method.
-    pub fn method(&self) -> Method {
-        self.head.method
-    }
-    /// The method as written.
-    pub fn method_name(&self) -> &'b str {
-        let end = self.head.target.start.saturating_sub(1);
-        core::str::from_utf8(self.raw.get(..end).unwrap_or_default()).unwrap_or_default()
-    }
-    /// The target as written: visible ASCII characters.
-    pub fn target(&self) -> &'b str {
-        core::str::from_utf8(self.raw.get(self.head.target.clone()).unwrap_or_default()).unwrap_or_default()
-    }
-    /// The version.
-    pub fn version(&self) -> Version {
-        self.head.version
-    }
-    /// The fields.
-    pub fn fields(&self) -> Fields<'b> {
-        Fields::new(self.raw.get(self.head.fields.clone()).unwrap_or_default())
-    }
-    /// The value of the first field of this name, in any case of letters.
-    pub fn field(&self, name: &str) -> Option<&'b [u8]> {
-        self.fields().get(name)
-    }
-    /// How the body ends.
-    pub fn framing(&self) -> Framing {
-        self.head.framing
-    }
-    /// [`Event::End`] will come, and perhaps body and trailers before it.
-    pub fn has_body(&self) -> bool {
-        self.head.framing != Framing::Length(0)
-    }
-    /// The client would send another request on this connection.
-    pub fn keep_alive(&self) -> bool {
-        self.head.keep_alive
-    }
-    /// The client waits for [`Server::continue_100`], or a final answer, before it sends the body.
-    pub fn expects_continue(&self) -> bool {
-        self.head.expects_continue && self.has_body()
-    }
-    /// The client offers to go on with the protocol that its `Upgrade` field names: [`Server::upgrade`].
-    pub fn wants_upgrade(&self) -> bool {
-        self.head.upgrade
-    }
-    /// The head byte for byte, with its empty line.
-    pub fn raw(&self) -> &'b [u8] {
-        self.raw
-    }
-}
+pub use event::{Event, Request};
 
 #[derive(Debug)]
 enum Reading {
@@ -136,6 +63,7 @@ pub struct Server {
     times: Times,
     page: Page,
     say_keep_alive: bool,
+    tunnels: bool,
     rules: Rules,
     reading: Reading,
     answer: Answer,
@@ -164,6 +92,7 @@ impl Server {
             times: config.times,
             page: config.page,
             say_keep_alive: config.say_keep_alive,
+            tunnels: config.tunnels,
             rules: Rules::new(config.limits, config.lenient),
             reading: Reading::Head(HeadReader::default()),
             answer: Answer::None,
@@ -278,6 +207,9 @@ impl Server {
             upgrade: head.upgrade,
             continues: head.expects_continue,
         };
+        if head.method == Method::Connect && !self.tunnels {
+            return Err(Refusal::new(501, "RFC 9110 9.3.6", "a request for a tunnel", len));
+        }
         if let Framing::Length(n) = head.framing
             && n > self.rules.limits.body
         {

@@ -5,6 +5,8 @@ mod clients;
 mod corpus;
 mod editor;
 mod faults;
+mod http1;
+mod http1_bounds;
 mod life;
 mod machines;
 mod pty;
@@ -13,3 +15,6 @@ mod scenarios;
 mod simulated;
 mod statistics;
 mod tidy;
+
+#[global_allocator]
+static COUNTING: tests::alloc::Counting = tests::alloc::Counting;

@@ -130,10 +130,15 @@ impl Client {
         Ok(())
     }
     /// Where the request's body goes: memory with `put` and `share`, files with `file`, bytes of another connection with
-    /// `forward`; look at `room()` first. It is framed as room appears. End it with [`Client::finish`] or `Tx::finish`.
+    /// `forward`, while [`Client::room`] says so. It is framed as room appears. End it with [`Client::finish`] or `Tx::finish`.
     /// `None` if no body is under way.
     pub fn body(&mut self) -> Option<&mut Tx> {
         self.sending.body()
+    }
+    /// How much of the body `tx` has room for, what is waiting to be framed considered. Put while there is any; when there
+    /// is none, the output is about to be full, and is told to be writable again later (`Input::Writable`).
+    pub fn room(&self, tx: &Tx) -> usize {
+        tx.room().saturating_sub(self.sending.queued())
     }
     /// Sends bytes of the request's body.
     ///
