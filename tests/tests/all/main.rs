@@ -15,7 +15,6 @@ mod scenarios;
 mod simulated;
 mod statistics;
 mod tidy;
-mod work_and_coro;
 
 #[global_allocator]
 static COUNTING: tests::alloc::Counting = tests::alloc::Counting;
