@@ -136,10 +136,7 @@ impl Recorder {
     /// Begins a file that only the user can read: it holds what peers sent, and the seed. Shards after the first have a
     /// file of their own, with their number behind the name.
     pub fn create(path: &Path, shard: Shard, command: &[String], out_buffer: usize) -> Result<Self, Error> {
-        let path = match shard {
-            Shard(0) => path.to_path_buf(),
-            Shard(n) => PathBuf::from(format!("{}.{n}", path.display())),
-        };
+        let path = path_of(path, shard);
         let made = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
         let file = made.map_err(Error::system("create the recording"))?;
         Ok(Recorder { path, ..Recorder::to(file, command, out_buffer) })
@@ -268,6 +265,18 @@ impl Recorder {
         }
         let written = self.join();
         self.ended.map_or(written, Err)
+    }
+}
+
+/// Where the recording of a shard is.
+pub fn path_of(path: &Path, shard: Shard) -> PathBuf {
+    match shard {
+        Shard(0) => path.to_path_buf(),
+        Shard(n) => {
+            let mut path = path.as_os_str().to_owned();
+            path.push(format!(".{n}"));
+            path.into()
+        }
     }
 }
 
