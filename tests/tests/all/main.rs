@@ -18,3 +18,4 @@ mod tidy;
 
 #[global_allocator]
 static COUNTING: tests::alloc::Counting = tests::alloc::Counting;
+mod work_and_coro;
