@@ -72,6 +72,10 @@ fn dispatch(command: &[String], all: &[Vec<Entry>], until: Option<u64>) -> Resul
         Some("io_uring_echo_server") => again::<tools::IoUringEchoTool>,
         Some("chat_server") => again::<tools::ChatServerTool>,
         Some("chat_client") => again::<tools::ChatClientTool>,
+        Some("coro_http_server") => again::<tools::CoroHttpTool>,
+        Some("threadpool_server") => again::<tools::ThreadpoolTool>,
+        Some("single_thread_server") => again::<tools::SingleThreadTool>,
+        Some("benchmark_client") => again::<tools::BenchmarkTool>,
         other => return Err(Failure::usage(format!("no tool '{}' to replay", other.unwrap_or_default()))),
     };
     again(command, all, until)

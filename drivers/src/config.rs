@@ -90,8 +90,6 @@ pub struct Config {
     pub as_kernel: Option<(u16, u16)>,
     /// Errors forced on an io_uring's operations, for tests.
     pub cqe_faults: Vec<CqeFault>,
-    /// The lock of the blocking driver goes to whoever happens to take it, for tests: see how that starves connections.
-    pub unfair_lock: bool,
 }
 
 /// Where an io_uring's input goes.
@@ -172,7 +170,6 @@ impl Default for Config {
             direct_files: false,
             as_kernel: None,
             cqe_faults: Vec::new(),
-            unfair_lock: false,
         }
     }
 }

@@ -70,7 +70,7 @@ fn run_one<A: App + 'static>(
     match kind {
         #[cfg(not(loom))]
         Kind::Async => tokio_loop::run(host(tokio_loop::facts())?, listeners),
-        Kind::Blocking => blocking::run(host(blocking::facts())?, listeners, !config.unfair_lock),
+        Kind::Blocking => blocking::run(host(blocking::facts())?, listeners),
         Kind::IoUring => {
             let ring = uring::open(config)?;
             uring::run(host(uring::facts(&ring))?, ring, listeners)

@@ -34,7 +34,7 @@ use turn::Turns;
 /// What all threads of one loop share.
 pub struct Shared<A: App> {
     state: Mutex<State<A>>,
-    turns: Option<Arc<Turns>>,
+    turns: Arc<Turns>,
 }
 
 /// The lock, held.
@@ -67,14 +67,12 @@ struct State<A: App> {
     /// A bug in the app, to be continued on the main thread.
     panic: Option<Box<dyn Any + Send>>,
     /// In which order threads get in.
-    turns: Option<Arc<Turns>>,
+    turns: Arc<Turns>,
 }
 
 /// Runs until the app exits; all threads have ended then.
-///
-/// Without a `fair` lock a connection with much input would take it again and again before others wake up; tests show it.
-pub fn run<A: App + 'static>(host: Host<A>, listeners: Vec<Bound>, fair: bool) -> Result<u8, Error> {
-    let turns = fair.then(|| Arc::new(Turns::default()));
+pub fn run<A: App + 'static>(host: Host<A>, listeners: Vec<Bound>) -> Result<u8, Error> {
+    let turns = Arc::new(Turns::default());
     let shared = Arc::new_cyclic(|me| {
         let state = Mutex::new(State::new(host, me.clone(), turns.clone()));
         Shared { state, turns }
@@ -125,7 +123,7 @@ fn sleep<M>(bell: &Sender<M>, wait: Option<Duration>) -> Result<bool, Error> {
 }
 
 impl<A: App + 'static> State<A> {
-    fn new(host: Host<A>, me: Weak<Shared<A>>, turns: Option<Arc<Turns>>) -> Self {
+    fn new(host: Host<A>, me: Weak<Shared<A>>, turns: Arc<Turns>) -> Self {
         State {
             bell: host.bell(),
             host,

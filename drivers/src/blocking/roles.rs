@@ -23,9 +23,9 @@ fn until_wanted<A: App + 'static>(s: &mut Locked<'_, A>, t: Token, sock: &Socket
         }
         // Its turn is over before it waits, and it gets in line again when it was woken.
         let turns = s.turns.clone();
-        turns.iter().for_each(|t| t.give());
+        turns.give();
         sock.wait_at_gate(s);
-        parking_lot::MutexGuard::unlocked(s, || turns.iter().for_each(|t| t.take()));
+        parking_lot::MutexGuard::unlocked(s, || turns.take());
     }
 }
 

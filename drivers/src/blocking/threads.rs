@@ -36,9 +36,9 @@ impl Threads {
 pub fn unlocked<A: App, R>(s: &mut Locked<'_, A>, f: impl FnOnce() -> R) -> R {
     let turns = s.turns.clone();
     MutexGuard::unlocked(s, || {
-        turns.iter().for_each(|t| t.give());
+        turns.give();
         let result = f();
-        turns.iter().for_each(|t| t.take());
+        turns.take();
         result
     })
 }
@@ -47,7 +47,7 @@ impl<A: App + 'static> Shared<A> {
     /// Calls `f` with the lock held and gives the lock to whoever waits longest. A panic is a bug of the app, whose state
     /// cannot be trusted any more: everything stops before another thread gets in. `None` then.
     pub(super) fn enter<R>(&self, f: impl FnOnce(&mut Locked<'_, A>) -> R) -> Option<R> {
-        self.turns.iter().for_each(|t| t.take());
+        self.turns.take();
         let mut s = self.state.lock();
         let result = catch_unwind(AssertUnwindSafe(|| f(&mut s)));
         let result = result.map_err(|panic| {
@@ -55,7 +55,7 @@ impl<A: App + 'static> Shared<A> {
             s.stop();
         });
         drop(s);
-        self.turns.iter().for_each(|t| t.give());
+        self.turns.give();
         result.ok()
     }
     /// Waits until every thread has ended.

@@ -19,3 +19,4 @@ mod ways;
 
 #[global_allocator]
 static COUNTING: tests::alloc::Counting = tests::alloc::Counting;
+mod work_and_coro;
