@@ -45,6 +45,7 @@ pub mod line;
 mod machine;
 mod op;
 mod slots;
+pub mod socks5;
 mod start;
 mod table;
 pub mod terminal;
