@@ -6,7 +6,7 @@
 use crate::Error;
 use crate::sock::io_reason;
 use proto_core::{
-    Addr, Answer, Counters, Entry as Name, FileId, Input, Instant, Lost, Meta, Next, Op, Peer, Reason, Shard, Signal,
+    Addr, Answer, Counters, Entry as Name, FileId, Input, Instant, Lost, Meta, Next, Op, Peer, Reason, RelayEnd, Shard, Signal,
     Start, Table, Token, Trouble, Tx, Wall,
 };
 use serde::{Deserialize, Serialize};
@@ -101,6 +101,8 @@ pub enum Told {
     AcceptPaused(u64, Why),
     DatagramsDropped(u64),
     RecordingEnded(Why),
+    /// Only in traces: a recording has the bytes and the end of input that a relay took.
+    Relayed { from: u64, total: u64, at_end: bool },
 }
 
 /// [`Reason`] in a recording: which kind, and its number.
@@ -419,6 +421,9 @@ pub(crate) fn told<M>(input: &Input<'_, M>) -> Told {
         Input::Unreachable { socket, why: w } => Told::Unreachable { socket: socket.to_bits(), why: why(*w) },
         Input::Eof(t) => Told::Eof(t.to_bits()),
         Input::Writable(t) => Told::Writable(t.to_bits()),
+        Input::Relayed { from, total, end } => {
+            Told::Relayed { from: from.to_bits(), total: *total, at_end: *end == RelayEnd::Eof }
+        }
         Input::Closed(t, w) => Told::Closed(t.to_bits(), why(*w)),
         Input::Answer(id, a) => Told::Answer(id.to_bits(), a.as_ref().map(known).map_err(|w| why(*w))),
         Input::Job(id, r) => Told::Job(id.to_bits(), r.as_ref().err().map(|l| *l as u8)),

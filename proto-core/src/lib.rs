@@ -61,7 +61,7 @@ pub use chunk::{COPY_MAX, Chunk, Pool};
 pub use conn::{Conn, ConnEvent, Feed};
 pub use conns::Conns;
 pub use fault::{Fault, Misuse, Reason};
-pub use input::{Input, Lost, Peer, Signal, Trouble};
+pub use input::{Input, Lost, Peer, RelayEnd, Signal, Trouble};
 pub use layer::{Info, Layer, Sealed};
 pub use machine::{Machine, Rx, Step};
 pub use op::{ConnectOpts, Op};

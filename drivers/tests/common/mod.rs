@@ -6,6 +6,7 @@
 pub mod apps;
 pub mod files;
 pub mod limits;
+pub mod relays;
 pub mod rings;
 pub mod streams;
 pub mod world;
@@ -235,6 +236,13 @@ macro_rules! scenarios {
             exit_ends_all_threads
             jobs_are_answered_once
             a_panic_leaves_run
+        );
+        $crate::scenarios!($kind, $config, relays:
+            relays_both_ways_at_once
+            relays_end_at_their_quota
+            relays_pass_half_closes
+            relays_are_bounded
+            relays_pass_resets
         );
         $crate::scenarios!($kind, $config, files:
             what_is_to_be_written_at_the_end_is_written
