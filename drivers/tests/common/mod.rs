@@ -92,7 +92,7 @@ fn bind(part: u8) -> (Bound, SocketAddr) {
 
 /// Starts an app that is made on the thread it runs on.
 pub fn start<A: App + 'static>(kind: Kind, make: impl Fn(Sender<Seen>) -> A + Send + 'static) -> Run {
-    start_with(kind, BASE.with_borrow(Config::clone), make)
+    start_with(kind, base(), make)
 }
 
 /// The right to run scenarios of a driver that is configured so; without the driver it says so, and there is none.
@@ -111,6 +111,11 @@ pub fn begin(kind: Kind, config: Config) -> Option<MutexGuard<'static, ()>> {
 /// The right to run: one scenario at a time, to its very end.
 pub fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(|e| e.into_inner()) // a failed test says so itself
+}
+
+/// What scenarios are configured with.
+pub fn base() -> Config {
+    BASE.with_borrow(Config::clone)
 }
 
 pub fn start_with<A: App + 'static>(

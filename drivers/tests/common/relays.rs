@@ -1,6 +1,6 @@
 //! Relays: what one side says the other side hears, whole, in order and to its end.
 use super::apps::{Ctx, In, tell};
-use super::{Run, Seen, client, reset_on_close, start};
+use super::{Run, Seen, client, reset_on_close, start_with};
 use drivers::Kind;
 use proto_core::{Addr, Input, Reason, RelayEnd, Slots, Token};
 use std::hash::{DefaultHasher, Hasher};
@@ -74,9 +74,13 @@ struct Stage {
 
 impl Stage {
     fn new(kind: Kind, quota: Option<u64>) -> Stage {
+        Stage::with(kind, quota, 64 << 10)
+    }
+    fn with(kind: Kind, quota: Option<u64>, out_buffer: usize) -> Stage {
         let target = TcpListener::bind("127.0.0.1:0").unwrap();
         let to = target.local_addr().unwrap();
-        let run = start(kind, move |tell| Pipe { tell, to, quota, other: Slots::default(), most: 0 });
+        let config = drivers::Config { out_buffer, ..super::base() };
+        let run = start_with(kind, config, move |tell| Pipe { tell, to, quota, other: Slots::default(), most: 0 });
         Stage { run, target }
     }
     /// A client, and the target's end of its connection.
@@ -220,9 +224,9 @@ pub fn relays_pass_half_closes(kind: Kind) {
     stage.run.end();
 }
 
-/// A side that does not read stops the other one, at one output and one read; nobody else notices.
-pub fn relays_are_bounded(kind: Kind) {
-    let stage = Stage::new(kind, None);
+/// The most that a relay has queued while its target does not read and its client writes on. Others do not notice.
+fn most_queued(kind: Kind, out_buffer: usize, enough: usize) -> usize {
+    let stage = Stage::with(kind, None, out_buffer);
     let (stuck, t) = stage.pair();
     let mut to = stuck.try_clone().unwrap();
     let sender = std::thread::spawn(move || {
@@ -230,22 +234,34 @@ pub fn relays_are_bounded(kind: Kind) {
         while to.write_all(&block).is_ok() {}
     });
     let mut watch = client(stage.run.other);
-    for i in 0..200u32 {
+    let (mut most, mut after) = (0, 0);
+    while after < 50 {
         let (mut c, mut u) = stage.pair();
-        c.write_all(&i.to_le_bytes()).unwrap();
+        c.write_all(b"word").unwrap();
         let mut word = [0; 4];
         u.read_exact(&mut word).unwrap();
-        assert_eq!(word, i.to_le_bytes());
+        assert_eq!(&word, b"word");
         watch.write_all(b"?").unwrap();
-        match stage.run.until(|s| matches!(s, Seen::Paused(_))) {
-            Seen::Paused(queued) => assert!(queued < 128 << 10, "{queued} bytes queued: limit and one chunk"),
-            _ => unreachable!(),
+        if let Seen::Paused(queued) = stage.run.until(|s| matches!(s, Seen::Paused(_))) {
+            most = queued;
         }
+        after += usize::from(most >= enough);
     }
     stuck.shutdown(Shutdown::Both).unwrap();
     sender.join().unwrap();
     drop((stuck, t));
     stage.run.end();
+    most
+}
+
+/// A side that does not read stops the other one, at one output and one read.
+pub fn relays_are_bounded(kind: Kind) {
+    // One that is stuck has more than half of its limit queued: with less it would read on.
+    let most = most_queued(kind, 64 << 10, (32 << 10) + 1);
+    assert!(most < 128 << 10, "{most} bytes queued: more than the limit and one chunk");
+    // The limit is what holds it: with another one there is more.
+    let most = most_queued(kind, 4 << 20, 1 << 20);
+    assert!(most >= 1 << 20);
 }
 
 /// An RST on one side is one on the other, also while bytes are on their way.
