@@ -5,6 +5,7 @@ pub mod cli;
 pub mod console;
 pub mod dialer;
 pub mod echo;
+pub mod http;
 pub mod line_client;
 pub mod log;
 pub mod outcome;

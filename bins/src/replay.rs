@@ -63,6 +63,7 @@ fn dispatch(command: &[String], entries: &[Entry], until: Option<u64>) -> Result
         Some("echo_client") => again::<tools::EchoClientTool>,
         Some("epoll_echo_server") => again::<tools::EpollEchoTool>,
         Some("io_uring_echo_server") => again::<tools::IoUringEchoTool>,
+        Some("httpserver") => again::<tools::HttpServerTool>,
         Some("chat_server") => again::<tools::ChatServerTool>,
         Some("chat_client") => again::<tools::ChatClientTool>,
         other => return Err(Failure::usage(format!("no tool '{}' to replay", other.unwrap_or_default()))),

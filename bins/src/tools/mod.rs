@@ -1,11 +1,13 @@
 //! The command line of each tool.
 mod chat;
 mod echo;
+mod http;
 mod load_echo;
 mod simulate;
 
 pub use chat::{ChatClientTool, ChatServerTool};
 pub use echo::{EchoClientTool, EchoServerTool};
+pub use http::HttpServerTool;
 pub use load_echo::{EpollEchoTool, IoUringEchoTool};
 
 use crate::cli::{ClientArgs, Plan, ServerArgs};
