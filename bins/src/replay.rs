@@ -4,7 +4,7 @@ use crate::outcome::{Code, Failure};
 use crate::tools;
 use clap::Parser;
 use drivers::record::{self, Entry};
-use drivers::replay::{Outcome, Report, replay};
+use drivers::replay::{Outcome, Report, replay_shards};
 use proto_core::Shard;
 use std::ffi::OsString;
 use std::io::Write;
@@ -48,7 +48,14 @@ fn run(args: &Replay) -> Result<Code, Failure> {
     let Some(Entry::Begin { command, start }) = entries.first() else {
         return Err(Failure::usage("the recording has no beginning"));
     };
-    let report = dispatch(command, &entries, args.until)?;
+    let (command, start) = (command.clone(), start.clone());
+    let mut all = vec![entries];
+    if start.shard == 0 {
+        for i in 1..start.shards {
+            all.push(record::read(&record::path_of(&args.file, Shard(i))).map_err(Failure::usage)?);
+        }
+    }
+    let report = dispatch(&command, &all, args.until)?;
     let name = command.first().map_or("", String::as_str);
     let (file, driver) = (args.file.display(), &start.driver);
     let text = format!("{file}: {name} on {driver}, {report}\n");
@@ -57,7 +64,7 @@ fn run(args: &Replay) -> Result<Code, Failure> {
 }
 
 /// Runs the tool that the recording names.
-fn dispatch(command: &[String], entries: &[Entry], until: Option<u64>) -> Result<Report, Failure> {
+fn dispatch(command: &[String], all: &[Vec<Entry>], until: Option<u64>) -> Result<Report, Failure> {
     let again = match command.first().map(String::as_str) {
         Some("echo_server") => again::<tools::EchoServerTool>,
         Some("echo_client") => again::<tools::EchoClientTool>,
@@ -66,13 +73,17 @@ fn dispatch(command: &[String], entries: &[Entry], until: Option<u64>) -> Result
         Some("httpserver") => again::<tools::HttpServerTool>,
         Some("chat_server") => again::<tools::ChatServerTool>,
         Some("chat_client") => again::<tools::ChatClientTool>,
+        Some("coro_http_server") => again::<tools::CoroHttpTool>,
+        Some("threadpool_server") => again::<tools::ThreadpoolTool>,
+        Some("single_thread_server") => again::<tools::SingleThreadTool>,
+        Some("benchmark_client") => again::<tools::BenchmarkTool>,
         other => return Err(Failure::usage(format!("no tool '{}' to replay", other.unwrap_or_default()))),
     };
-    again(command, entries, until)
+    again(command, all, until)
 }
 
-fn again<T: Tool>(command: &[String], entries: &[Entry], until: Option<u64>) -> Result<Report, Failure> {
+fn again<T: Tool>(command: &[String], all: &[Vec<Entry>], until: Option<u64>) -> Result<Report, Failure> {
     let tool = cli::parse::<T, _>(command.iter().map(OsString::from))?;
     let tool = tool.ok_or_else(|| Failure::usage("the recorded command printed its help"))?;
-    replay(entries, tool.app(Shard(0)), until).map_err(|e| Failure::usage(e.to_string()))
+    replay_shards(all, |shard| tool.app(shard), until).map_err(|e| Failure::usage(e.to_string()))
 }

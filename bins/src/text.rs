@@ -152,9 +152,41 @@ pub fn span(d: Duration) -> String {
     }
 }
 
+/// A second since 1970 as HTTP writes it (RFC 9110 5.6.7): `Thu, 01 Jan 2026 00:00:00 GMT`.
+pub fn http_date(unix_s: i64) -> String {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let (day, s) = (unix_s.div_euclid(86_400), unix_s.rem_euclid(86_400));
+    // Years that begin in March, so that the leap day is a year's last; eras of 400 years repeat exactly.
+    let from_march = day + 719_468;
+    let (era, of_era) = (from_march.div_euclid(146_097), from_march.rem_euclid(146_097));
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * of_year + 2) / 153;
+    let date = of_year - (153 * month + 2) / 5 + 1;
+    let year = era * 400 + year_of_era + i64::from(month >= 10);
+    let weekday = DAYS.get(day.rem_euclid(7) as usize).copied().unwrap_or_default();
+    let name = MONTHS.get(((month + 2) % 12) as usize).copied().unwrap_or_default();
+    format!("{weekday}, {date:02} {name} {year:04} {:02}:{:02}:{:02} GMT", s / 3600, s / 60 % 60, s % 60)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dates_of_http() {
+        for (s, text) in [
+            (0, "Thu, 01 Jan 1970 00:00:00 GMT"),
+            (784_111_777, "Sun, 06 Nov 1994 08:49:37 GMT"),
+            (951_782_400, "Tue, 29 Feb 2000 00:00:00 GMT"),
+            (1_767_225_600, "Thu, 01 Jan 2026 00:00:00 GMT"),
+            (4_107_542_399, "Sun, 28 Feb 2100 23:59:59 GMT"),
+            (-1, "Wed, 31 Dec 1969 23:59:59 GMT"),
+        ] {
+            assert_eq!(http_date(s), text);
+        }
+    }
 
     #[test]
     fn nothing_raw_reaches_a_terminal() {

@@ -180,6 +180,14 @@ pub enum Error {
     /// The operating system refuses what the driver needs.
     #[error("{0}")]
     Unavailable(String),
+    /// The program has ended in order, but its recording is not whole.
+    #[error("the recording {path} is not complete: {why}")]
+    Recording {
+        /// Where it is.
+        path: String,
+        /// What the system said.
+        why: proto_core::Reason,
+    },
     /// Something failed that must not.
     #[error("{what}: {why}")]
     System {

@@ -24,12 +24,14 @@ pub struct Outcome {
     file: Option<FileId>,
     opened: Option<Arc<File>>,
     done: Done,
+    /// A thread has done it, and it [`changes`] something.
+    changed: bool,
 }
 
 impl Outcome {
     /// Of a question that no thread was needed for.
     pub fn known(id: OpId, done: Done) -> Self {
-        Outcome { id, file: None, opened: None, done }
+        Outcome { id, file: None, opened: None, done, changed: false }
     }
 }
 
@@ -45,6 +47,8 @@ struct Open {
     file: Arc<File>,
     /// An ordered question is under way.
     busy: bool,
+    /// Nothing more can be asked; it goes when what was asked is done.
+    closed: bool,
     waiting: VecDeque<(OpId, Ask)>,
     poisoned: bool,
 }
@@ -55,6 +59,8 @@ pub struct Disk<P> {
     next: u32,
     queue: Arc<Queue<Task>>,
     threads: usize,
+    /// Questions with the threads that change something.
+    changing: usize,
     post: P,
 }
 
@@ -65,15 +71,31 @@ const WAITING: usize = 4096;
 
 impl<P: Post> Disk<P> {
     pub fn new(post: P) -> Self {
-        Disk { open: BTreeMap::new(), next: 1, queue: Arc::new(Queue::new(WAITING)), threads: 0, post }
+        Disk { open: BTreeMap::new(), next: 1, queue: Arc::new(Queue::new(WAITING)), threads: 0, changing: 0, post }
     }
     /// An open file, for sending from it.
     pub fn file(&self, id: FileId) -> Option<&Arc<File>> {
-        self.open.get(&id).map(|o| &o.file)
+        self.open.get(&id).filter(|o| !o.closed).map(|o| &o.file)
     }
-    /// Closes a file; false if it is not open.
+    /// Closes a file, after what was asked of it; false if it is not open.
     pub fn close(&mut self, id: FileId) -> bool {
-        self.open.remove(&id).is_some()
+        let Some(open) = self.open.get_mut(&id).filter(|o| !o.closed) else { return false };
+        open.closed = true;
+        self.forget(id);
+        true
+    }
+    fn forget(&mut self, id: FileId) {
+        if self.open.get(&id).is_some_and(|o| o.closed && !o.busy) {
+            self.open.remove(&id);
+        }
+    }
+    /// Something is being changed; hand in what the threads find out until that is over.
+    pub fn is_changing(&self) -> bool {
+        self.changing > 0
+    }
+    /// Gives up what changes nothing and has not begun: nobody hears the answers any more.
+    pub fn give_up(&mut self) {
+        while self.queue.cancel(|t| !changes(&t.ask)).is_some() {}
     }
     /// Begins a question; an answer that is known at once comes back.
     pub fn ask(&mut self, id: OpId, ask: Ask) -> Option<Done> {
@@ -82,7 +104,7 @@ impl<P: Post> Disk<P> {
             return Some(if self.close(file) { Ok(Answer::Done) } else { Err(Reason::NotFound) });
         }
         if is_ordered(&ask) {
-            let open = about.and_then(|f| self.open.get_mut(&f));
+            let open = about.and_then(|f| self.open.get_mut(&f)).filter(|o| !o.closed);
             let Some(open) = open else { return Some(Err(Reason::NotFound)) };
             if open.poisoned {
                 return Some(Err(Reason::Poisoned));
@@ -92,7 +114,15 @@ impl<P: Post> Disk<P> {
                 return None;
             }
         }
-        self.begin(id, ask).err().map(Err)
+        if about.is_some_and(|f| self.open.get(&f).is_none_or(|o| o.closed)) {
+            return Some(Err(Reason::NotFound));
+        }
+        let ordered = is_ordered(&ask);
+        let begun = self.begin(id, ask);
+        if begun.is_err() && ordered {
+            self.poison(about); // a full queue, and what follows must not be written without it
+        }
+        begun.err().map(Err)
     }
     fn begin(&mut self, id: OpId, ask: Ask) -> Result<(), Reason> {
         let on = match subject(&ask) {
@@ -108,31 +138,44 @@ impl<P: Post> Disk<P> {
                 }
             });
         }
-        self.queue.push(Task { id, ask, on }).map_err(|_| Reason::Capacity)
+        let changes = changes(&ask);
+        self.queue.push(Task { id, ask, on }).map_err(|_| Reason::Capacity)?;
+        self.changing += usize::from(changes);
+        Ok(())
     }
     /// What a thread has found out: the answers that follow from it, in order.
     pub fn finish(&mut self, o: Outcome) -> Vec<(OpId, Done)> {
         let mut answers = Vec::new();
         let mut done = o.done;
+        self.changing -= usize::from(o.changed);
         if let (Some(file), Ok(Answer::Opened { file: id, .. })) = (o.opened, &mut done) {
             *id = FileId(self.next);
             self.next += 1;
-            self.open.insert(*id, Open { file, busy: false, waiting: VecDeque::new(), poisoned: false });
+            self.open.insert(*id, Open { file, busy: false, closed: false, waiting: VecDeque::new(), poisoned: false });
         }
         let failed = done.is_err();
         answers.push((o.id, done));
         let Some(open) = o.file.and_then(|f| self.open.get_mut(&f)) else { return answers };
         open.busy = false;
         if failed {
-            open.poisoned = true;
-            answers.extend(open.waiting.drain(..).map(|(id, _)| (id, Err(Reason::Poisoned))));
+            answers.extend(self.poison(o.file));
         } else if let Some((id, ask)) = open.waiting.pop_front() {
             open.busy = true;
             if let Err(why) = self.begin(id, ask) {
                 answers.push((id, Err(why)));
+                answers.extend(self.poison(o.file));
             }
         }
+        if let Some(file) = o.file {
+            self.forget(file);
+        }
         answers
+    }
+    /// What was asked of the file after the question that failed.
+    fn poison(&mut self, file: Option<FileId>) -> Vec<(OpId, Done)> {
+        let Some(open) = file.and_then(|f| self.open.get_mut(&f)) else { return Vec::new() };
+        (open.busy, open.poisoned) = (false, true);
+        open.waiting.drain(..).map(|(id, _)| (id, Err(Reason::Poisoned))).collect()
     }
     /// Gives up a question that has not begun.
     pub fn cancel(&mut self, id: OpId) -> bool {
@@ -142,7 +185,9 @@ impl<P: Post> Disk<P> {
                 return true;
             }
         }
-        self.queue.cancel(|t| t.id == id && !is_ordered(&t.ask)).is_some()
+        let given_up = self.queue.cancel(|t| t.id == id && !is_ordered(&t.ask));
+        self.changing -= usize::from(given_up.as_ref().is_some_and(|t| changes(&t.ask)));
+        given_up.is_some()
     }
 }
 
@@ -159,6 +204,17 @@ pub fn subject(ask: &Ask) -> Option<FileId> {
         Ask::Read { file, .. } | Ask::Write { file, .. } | Ask::Truncate { file, .. } => Some(*file),
         Ask::Sync { file, .. } | Ask::Stat { file } | Ask::List { dir: file } | Ask::CloseFile(file) => Some(*file),
         Ask::Resolve { .. } | Ask::SocketInfo(_) => None,
+    }
+}
+
+/// What would be missed if it were not done.
+pub fn changes(ask: &Ask) -> bool {
+    match ask {
+        Ask::Open { how, .. } => how.create || how.new || how.truncate,
+        Ask::Rename { .. } | Ask::Remove { .. } | Ask::MakeDir { .. } => true,
+        Ask::Read { .. } | Ask::Stat { .. } | Ask::List { .. } | Ask::CloseFile(_) => false,
+        Ask::Resolve { .. } | Ask::SocketInfo(_) => false,
+        Ask::Write { .. } | Ask::Truncate { .. } | Ask::Sync { .. } => true,
     }
 }
 
@@ -188,7 +244,7 @@ fn perform(task: Task) -> Outcome {
         (ask, Some(f)) => on_file(ask, f),
         (_, None) => Err(Reason::NotFound),
     };
-    Outcome { id, file, opened, done }
+    Outcome { id, file, opened, done, changed: changes(&ask) }
 }
 
 fn on_file(ask: &Ask, f: &File) -> Done {

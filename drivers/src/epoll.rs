@@ -62,7 +62,7 @@ pub fn run<A: App + 'static>(host: Host<A>, listeners: Vec<Bound>) -> Result<u8,
             error: e.is_error(),
         }));
     }
-    ready.host.flush_stdio();
+    ready.host.end()?;
     Ok(code.unwrap_or_default())
 }
 

@@ -38,4 +38,4 @@ pub use listen::Bound;
 pub use run::{available, choose, run};
 #[cfg(not(loom))]
 pub use tokio_loop::serve;
-pub use workers::in_job;
+pub use workers::{catch, in_job};

@@ -97,6 +97,6 @@ pub fn run<A: App + 'static>(host: Host<A>, listeners: Vec<Bound>) -> Result<u8,
         }
         code = ready.turn(events.drain(..));
     }
-    ready.host.flush_stdio();
+    ready.host.end()?;
     Ok(code.unwrap_or_default())
 }

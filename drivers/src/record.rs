@@ -129,18 +129,17 @@ pub struct Recorder {
     to: Option<SyncSender<Vec<u8>>>,
     thread: Option<JoinHandle<std::io::Result<()>>>,
     ended: Option<Reason>,
+    path: PathBuf,
 }
 
 impl Recorder {
     /// Begins a file that only the user can read: it holds what peers sent, and the seed. Shards after the first have a
     /// file of their own, with their number behind the name.
     pub fn create(path: &Path, shard: Shard, command: &[String], out_buffer: usize) -> Result<Self, Error> {
-        let path = match shard {
-            Shard(0) => path.to_path_buf(),
-            Shard(n) => PathBuf::from(format!("{}.{n}", path.display())),
-        };
-        let made = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
-        Ok(Recorder::to(made.map_err(Error::system("create the recording"))?, command, out_buffer))
+        let path = path_of(path, shard);
+        let made = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
+        let file = made.map_err(Error::system("create the recording"))?;
+        Ok(Recorder { path, ..Recorder::to(file, command, out_buffer) })
     }
     /// Records to anything.
     fn to(file: impl Write + Send + 'static, command: &[String], out_buffer: usize) -> Self {
@@ -154,7 +153,8 @@ impl Recorder {
             file.flush()
         });
         let (to, thread) = (Some(to), Some(thread));
-        Recorder { batch: Vec::new(), facts: None, command: command.to_vec(), out_buffer, to, thread, ended: None }
+        let (batch, command, path) = (Vec::new(), command.to_vec(), PathBuf::new());
+        Recorder { batch, facts: None, command, out_buffer, to, thread, ended: None, path }
     }
     /// The facts the app starts with.
     pub fn begin(&mut self, start: &Start) {
@@ -177,14 +177,17 @@ impl Recorder {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => self.fail(Reason::NoBuffers),
             Err(TrySendError::Disconnected(_)) => {
-                // The thread has ended already, so this does not wait.
-                let result = self.thread.take().map(JoinHandle::join);
-                let why = match result {
-                    Some(Ok(Err(e))) => io_reason(&e),
-                    _ => Reason::Io(0),
-                };
+                let why = self.join().err().unwrap_or(Reason::Io(0)); // it has ended already: this does not wait
                 self.fail(why);
             }
+        }
+    }
+    /// Waits for the end of the writing thread.
+    fn join(&mut self) -> Result<(), Reason> {
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(written)) => written.map_err(|e| io_reason(&e)),
+            Some(Err(_)) => Err(Reason::Io(0)),
+            None => Ok(()),
         }
     }
     /// The queue is full or the disk has failed: the service goes on without.
@@ -247,17 +250,32 @@ impl Recorder {
             self.write(&Entry::Left { token, len, bytes: front(tx, tx.len()) });
         }
     }
-    /// Writes the rest, what was never sent included.
-    pub fn finish(mut self, table: &Table) {
+    /// Where it is written to.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+    /// Writes the rest, what was never sent included, and waits until it is with the file. Why it is not whole.
+    pub fn finish(mut self, table: &Table) -> Result<(), Reason> {
         for t in table.tokens() {
             self.left(t, table);
         }
         self.write(&Entry::End);
         if let Some(to) = self.to.take() {
-            let _ = to.send(std::mem::take(&mut self.batch)); // a failed disk has nobody left to hear of it
+            let _ = to.send(std::mem::take(&mut self.batch)); // a thread that is gone says why
         }
-        if let Some(t) = self.thread.take() {
-            let _ = t.join();
+        let written = self.join();
+        self.ended.map_or(written, Err)
+    }
+}
+
+/// Where the recording of a shard is.
+pub fn path_of(path: &Path, shard: Shard) -> PathBuf {
+    match shard {
+        Shard(0) => path.to_path_buf(),
+        Shard(n) => {
+            let mut path = path.as_os_str().to_owned();
+            path.push(format!(".{n}"));
+            path.into()
         }
     }
 }

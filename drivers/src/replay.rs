@@ -1,8 +1,9 @@
 //! Replay: the same app, fed from a recording, with no sockets; the first difference is found.
 //!
 //! Every entry is either done to the app (inputs, slots, bytes that the kernel took) or compared with what the app does
-//! (ops in order, bytes sent, bytes left over). Jobs are pure and run again. What a layer with fresh keys produced, and
-//! messages from other shards, are not in a recording: a replay goes up to them.
+//! (ops in order, bytes sent, bytes left over). Jobs are pure and run again. Messages between shards are not in a recording
+//! either: their shards are replayed together, and each waits for what the others have to say. What a layer with fresh keys
+//! produced is not in it: a replay goes up to that.
 use crate::host::{CHUNK, Facts, Host};
 use crate::record::{Began, Entry, Told, answer, lost, reason, signal_of};
 use crate::{Config, Error, workers};
@@ -36,7 +37,9 @@ pub enum Outcome {
 /// The first difference.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Difference {
-    /// After which input, counted from 1.
+    /// In which shard.
+    pub shard: Shard,
+    /// After which input of the shard, counted from 1.
     pub input: u64,
     /// On which connection, if it is about one.
     pub token: Option<Token>,
@@ -53,37 +56,80 @@ pub struct Difference {
 /// Bytes shown of either side.
 const SHOWN: usize = 32;
 const CUT: &str = "the end of the recording is missing";
-const POST: &str = "a message from another shard is not in the recording";
+const POST: &str = "a message from a shard whose recording is missing or over";
 
 /// Feeds a recording ([`crate::record::read`]) to an app that was built as the recorded one was, at most up to input
 /// number `until`.
 pub fn replay<A: App + 'static>(entries: &[Entry], app: A, until: Option<u64>) -> Result<Report, Error> {
-    let Some((Entry::Begin { start, .. }, rest)) = entries.split_first() else {
-        return Err(Error::Unavailable("the recording has no beginning".into()));
-    };
-    let mut r = Replay::new(app, start)?;
-    let outcome = match r.run(rest, until) {
-        Ok(outcome) => outcome,
-        Err(difference) => Outcome::Differs(*difference),
-    };
-    Ok(Report { inputs: r.inputs, outcome })
+    together(vec![Replay::new(app, entries)?], until)
+}
+
+/// Feeds the recordings of all shards of a program to apps that were built as the recorded ones were, each at most up to
+/// its input number `until`.
+pub fn replay_shards<A: App + 'static>(
+    all: &[Vec<Entry>],
+    make: impl Fn(Shard) -> A,
+    until: Option<u64>,
+) -> Result<Report, Error> {
+    let shards = all.iter().map(|entries| {
+        let shard = if let Some(Entry::Begin { start, .. }) = entries.first() { start.shard } else { 0 };
+        Replay::new(make(Shard(shard)), entries)
+    });
+    together(shards.collect::<Result<_, _>>()?, until)
+}
+
+/// Each goes on until it needs a message that nobody has sent yet, in turn, until none gets on.
+fn together<A: App + 'static>(mut shards: Vec<Replay<'_, A>>, until: Option<u64>) -> Result<Report, Error> {
+    let (mut posts, mut moved) = (Posts::new(), true);
+    while std::mem::take(&mut moved) {
+        for r in shards.iter_mut().filter(|r| r.outcome.is_none()) {
+            let before = r.at;
+            r.outcome = r.run(until, &mut posts).unwrap_or_else(|d| Some(Outcome::Differs(*d)));
+            moved |= r.outcome.is_some() || r.at > before;
+            if matches!(r.outcome, Some(Outcome::Differs(_))) {
+                moved = false;
+                break;
+            }
+        }
+    }
+    let inputs = shards.iter().map(|r| r.inputs).sum();
+    let waits = |n| if until.is_some() { Outcome::Same } else { Outcome::CutAt(n, POST) };
+    let mut outcomes: Vec<_> = shards.into_iter().map(|r| r.outcome.unwrap_or_else(|| waits(r.inputs))).collect();
+    outcomes.sort_by_key(|o| match o {
+        Outcome::Differs(_) => 0,
+        Outcome::CutAt(..) => 1,
+        Outcome::Same => 2,
+    });
+    let outcome = outcomes.into_iter().next().unwrap_or(Outcome::Same);
+    Ok(Report { inputs, outcome })
 }
 
 type Check<T> = Result<T, Box<Difference>>;
 
-struct Replay<A: App> {
+/// Messages under way: from, to.
+type Posts<M> = BTreeMap<(Shard, Shard), VecDeque<M>>;
+
+struct Replay<'e, A: App> {
+    entries: &'e [Entry],
+    at: usize,
+    /// What has come of it, once it is over.
+    outcome: Option<Outcome>,
     host: Host<A>,
     inputs: u64,
     /// Bytes sent per token.
     sent: BTreeMap<Token, u64>,
     jobs: BTreeMap<OpId, A::Job>,
-    posts: VecDeque<A::Msg>,
     shard: Shard,
-    cut: Option<&'static str>,
 }
 
-impl<A: App + 'static> Replay<A> {
-    fn new(app: A, b: &Began) -> Result<Self, Error> {
+impl<'e, A: App + 'static> Replay<'e, A> {
+    fn new(app: A, entries: &'e [Entry]) -> Result<Self, Error> {
+        match entries.split_first() {
+            Some((Entry::Begin { start, .. }, entries)) => Replay::begin(app, start, entries),
+            _ => Err(Error::Unavailable("the recording has no beginning".into())),
+        }
+    }
+    fn begin(app: A, b: &Began, entries: &'e [Entry]) -> Result<Self, Error> {
         let listeners: Vec<(u8, Addr)> =
             b.listeners.iter().map(|(t, at)| (Token::from_bits(*t).part(), at.clone().into())).collect();
         let config = Config {
@@ -110,24 +156,28 @@ impl<A: App + 'static> Replay<A> {
             return Err(Error::Unavailable("the recording's first tokens are not those of this version".into()));
         }
         host.set_facts(wall, Instant::from_nanos(b.now), Counters::default());
-        let (sent, jobs, posts) = (BTreeMap::new(), BTreeMap::new(), VecDeque::new());
-        Ok(Replay { host, inputs: 0, sent, jobs, posts, shard: Shard(b.shard), cut: None })
+        let (sent, jobs, shard) = (BTreeMap::new(), BTreeMap::new(), Shard(b.shard));
+        Ok(Replay { entries, at: 0, outcome: None, host, inputs: 0, sent, jobs, shard })
     }
-    fn run(&mut self, entries: &[Entry], until: Option<u64>) -> Check<Outcome> {
-        for e in entries {
+    /// Goes on; `None` if it waits for a message.
+    fn run(&mut self, until: Option<u64>, posts: &mut Posts<A::Msg>) -> Check<Option<Outcome>> {
+        while let Some(e) = self.entries.get(self.at) {
             match e {
                 Entry::Input { now, input } => {
                     self.no_more_ops()?;
                     if until.is_some_and(|n| self.inputs >= n) {
-                        return Ok(Outcome::Same);
+                        return Ok(Some(Outcome::Same));
+                    }
+                    let mut post = None;
+                    if let Told::Post(from) = input {
+                        post = posts.get_mut(&(Shard(*from), self.shard)).and_then(VecDeque::pop_front);
+                        if post.is_none() {
+                            return Ok(None);
+                        }
                     }
                     self.host.set_now(Instant::from_nanos(*now));
                     self.inputs += 1;
-                    self.input(input)?;
-                    if let Some(why) = self.cut {
-                        self.inputs -= 1;
-                        return Ok(Outcome::CutAt(self.inputs, why));
-                    }
+                    self.input(input, post)?;
                 }
                 Entry::Facts { unix_ns, utc_offset_s, wall_at, counters } => {
                     let mut c = Counters::default();
@@ -135,7 +185,7 @@ impl<A: App + 'static> Replay<A> {
                     let wall = Wall { unix_ns: *unix_ns, utc_offset_s: *utc_offset_s };
                     self.host.set_facts(wall, Instant::from_nanos(*wall_at), c);
                 }
-                Entry::Op(text) => self.op(text)?,
+                Entry::Op(text) => self.op(text, posts)?,
                 Entry::Sent { token, bytes } => self.sent(Token::from_bits(*token), bytes)?,
                 Entry::SentFile { token, file, offset, len } => {
                     self.sent_file(Token::from_bits(*token), FileId(*file), *offset, *len)?;
@@ -143,18 +193,20 @@ impl<A: App + 'static> Replay<A> {
                 Entry::Left { token, len, bytes } => self.left(Token::from_bits(*token), *len, bytes)?,
                 Entry::Opened(bits) => self.opened(Token::from_bits(*bits))?,
                 Entry::Retired(bits) => self.retired(Token::from_bits(*bits))?,
-                Entry::End => return self.end(),
+                Entry::End => return self.end().map(Some),
                 Entry::Begin { .. } => return Err(self.differs("the recording begins twice")),
             }
+            self.at += 1;
         }
-        Ok(Outcome::CutAt(self.inputs, CUT))
+        Ok(Some(Outcome::CutAt(self.inputs, CUT)))
     }
     fn differs(&self, text: impl Into<String>) -> Box<Difference> {
+        let (shard, input, token, offset) = (self.shard, self.inputs, None, 0);
         let (recorded, replayed) = (Vec::new(), Vec::new());
-        Box::new(Difference { input: self.inputs, token: None, offset: 0, recorded, replayed, text: text.into() })
+        Box::new(Difference { shard, input, token, offset, recorded, replayed, text: text.into() })
     }
 
-    fn input(&mut self, told: &Told) -> Check<()> {
+    fn input(&mut self, told: &Told, post: Option<A::Msg>) -> Check<()> {
         let t = |bits: &u64| Token::from_bits(*bits);
         let host = &mut self.host;
         match told {
@@ -203,10 +255,7 @@ impl<A: App + 'static> Replay<A> {
                 host.deliver(Input::Answer(OpId::from_bits(*id), done));
             }
             Told::Job(id, result) => self.job(OpId::from_bits(*id), *result)?,
-            Told::Post(from) => match self.posts.pop_front().filter(|_| *from == self.shard.0) {
-                Some(msg) => self.host.deliver(Input::Post(self.shard, msg)),
-                None => self.cut = Some(POST),
-            },
+            Told::Post(from) => post.into_iter().for_each(|msg| host.deliver(Input::Post(Shard(*from), msg))),
             Told::Deadline => host.deliver(Input::Deadline),
             Told::Signal(kind, columns, rows) => host.deliver(Input::Signal(signal_of(*kind, *columns, *rows))),
             Told::AcceptPaused(l, why) => {
@@ -247,7 +296,7 @@ impl<A: App + 'static> Replay<A> {
         self.host.deliver(Input::Job(id, result));
         Ok(())
     }
-    fn op(&mut self, recorded: &str) -> Check<()> {
+    fn op(&mut self, recorded: &str, posts: &mut Posts<A::Msg>) -> Check<()> {
         let Some(op) = self.host.take_op() else {
             return Err(self.differs(format!("the recording has an op more: {recorded}")));
         };
@@ -258,7 +307,7 @@ impl<A: App + 'static> Replay<A> {
         match op {
             Op::Close { conn, linger } => self.host.linger(conn, linger),
             Op::Job { id, job, .. } => drop(self.jobs.insert(id, job)),
-            Op::Post { to, msg } if to == self.shard => self.posts.push_back(msg),
+            Op::Post { to, msg } => posts.entry((self.shard, to)).or_default().push_back(msg),
             _ => {}
         }
         Ok(())
@@ -304,6 +353,7 @@ impl<A: App + 'static> Replay<A> {
         let shown = |b: &[u8]| b.iter().skip(same).take(SHOWN).copied().collect();
         let text = if same == replayed.len() { "the replay has nothing to send" } else { "other bytes" };
         Err(Box::new(Difference {
+            shard: self.shard,
             input: self.inputs,
             token: Some(t),
             offset: self.offset(t) + same as u64,
@@ -393,6 +443,9 @@ impl fmt::Display for Report {
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "first difference at input {}", self.input)?;
+        if self.shard != Shard(0) {
+            write!(f, " of loop {}", self.shard.0)?;
+        }
         if let Some(t) = self.token {
             write!(f, ", connection {t:?}, byte {}", self.offset)?;
         }

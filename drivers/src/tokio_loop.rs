@@ -275,6 +275,6 @@ async fn turns<A: App + 'static>(host: Host<A>, listeners: Vec<Bound>) -> Result
         events.extend(inbox.take().into_iter().filter_map(|t| ready.poller.look(t)));
         code = ready.turn(events.drain(..));
     }
-    ready.host.flush_stdio();
+    ready.host.end()?;
     Ok(code.unwrap_or_default())
 }

@@ -12,7 +12,7 @@ thread_local! {
     static IN_JOB: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The current thread runs a job: a panic here is caught, and a panic hook should not end the process.
+/// The current thread runs a job, or something else under [`catch`]: a panic here is caught, and a panic hook should not end the process.
 pub fn in_job() -> bool {
     IN_JOB.get()
 }
@@ -57,13 +57,19 @@ impl<A: App + 'static> Workers<A> {
 
 /// Does a job, and catches its panic.
 pub fn perform<A: App>(job: A::Job, hold: Duration) -> Result<A::Msg, Lost> {
-    IN_JOB.set(true);
-    let result = catch_unwind(AssertUnwindSafe(|| A::work(job)));
-    IN_JOB.set(false);
+    let result = catch(|| A::work(job));
     if !hold.is_zero() {
         std::thread::sleep(hold);
     }
-    result.map_err(|_| Lost::Panicked)
+    result.ok_or(Lost::Panicked)
+}
+
+/// Runs what may panic without that being the end: `None` if it did. Whatever it borrows must make sense afterwards.
+pub fn catch<T>(f: impl FnOnce() -> T) -> Option<T> {
+    let outer = IN_JOB.replace(true);
+    let result = catch_unwind(AssertUnwindSafe(f));
+    IN_JOB.set(outer);
+    result.ok()
 }
 
 impl<A: App> Drop for Workers<A> {

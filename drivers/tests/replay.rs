@@ -133,7 +133,7 @@ fn a_recording_of_a_simulation_replays() {
             sim.add("client", client, NodeConfig::default()).unwrap();
         }
         sim.run(Duration::from_secs(3600));
-        sim.end_recordings();
+        sim.end_recordings().unwrap();
         let entries = file.entries();
         let report = run(&entries, Echo::broadcast(Bug::None));
         assert_eq!(report.outcome, Outcome::Same, "seed {seed}: {report}");
@@ -154,7 +154,7 @@ fn recorded_echo(name: &str, clients: usize) -> (File, Vec<Entry>) {
         sim.add("client", Client::new(sim.addr(server, 7), vec![7; 1000]), NodeConfig::default()).unwrap();
     }
     assert_eq!(sim.run(Duration::from_secs(3600)), Ended::Idle);
-    sim.end_recordings();
+    sim.end_recordings().unwrap();
     let entries = file.entries();
     (file, entries)
 }
@@ -237,7 +237,7 @@ fn output_that_was_never_sent_is_compared_too() {
     sim.add("client", client, NodeConfig::default()).unwrap();
     sim.run_until(Duration::from_secs(1), |s| s.peak_queued(server) > 0 && s.steps() > 100);
     sim.power_cut(server);
-    sim.end_recordings();
+    sim.end_recordings().unwrap();
     let entries = file.entries();
     let left = entries.iter().filter(|e| matches!(e, Entry::Left { .. })).count();
     assert_eq!(left, 1, "{entries:?}");
@@ -297,4 +297,32 @@ fn the_app_hears_once_that_its_recording_has_ended() {
     // Twice the list of reasons, with one in it: it was told once, and the service went on.
     // A turn takes a microsecond: after 2,000 of them the queue of 16 MiB has long been full.
     assert_eq!(sim.run_until(Duration::from_millis(2), told), Ended::Reached);
+}
+
+/// Too little for a batch: nothing is written before the end, which nobody is left to hear of but the caller of `run`.
+#[test]
+fn a_failed_last_flush_of_a_recording_is_reported() {
+    let config = Config { record: Some("/dev/full".into()), ..Config::default() };
+    let kinds = Kind::REAL.into_iter().filter(|kind| drivers::available(*kind).is_ok());
+    for kind in kinds {
+        let ended = drivers::run(kind, |_| Exits, Vec::new(), &config).unwrap_err();
+        assert_eq!(ended.to_string(), "the recording /dev/full is not complete: no space left on device", "{kind:?}");
+    }
+    let tool = |sim: &mut Sim| sim.add("tool", Exits, NodeConfig { config, ..NodeConfig::default() });
+    let ended = drivers::sim::run(Default::default(), Duration::from_secs(1), tool).unwrap_err();
+    assert_eq!(ended.to_string(), "the recording /dev/full is not complete: no space left on device");
+    assert_eq!(drivers::run(Kind::Poll, |_| Exits, Vec::new(), &Config::default()).unwrap(), 3, "the control");
+}
+
+struct Exits;
+
+impl App for Exits {
+    type Job = Infallible;
+    type Msg = Infallible;
+    fn handle(&mut self, _: Input<'_, Infallible>, cx: &mut Cxi<'_>) {
+        cx.exit(3);
+    }
+    fn work(job: Infallible) -> Infallible {
+        job
+    }
 }

@@ -263,7 +263,7 @@ fn a_recording_with_jobs_files_and_posts_replays() {
     let path = std::env::temp_dir().join(format!("drywire-world-{}", std::process::id()));
     let (mut sim, ..) = served(1, "", 1000, Some(&path));
     sim.run(MINUTE);
-    sim.end_recordings();
+    sim.end_recordings().unwrap();
     let entries = record::read(&path).unwrap();
     assert!(
         entries.iter().any(|e| matches!(e, Entry::SentFile { .. })),

@@ -87,7 +87,7 @@ pub enum Op<J, M> {
         /// Raw, or as it was.
         raw: bool,
     },
-    /// Ends the program after standard output and error are flushed.
+    /// Ends the program after standard output and error are flushed, and after all that was asked to be changed in files.
     Exit(u8),
 }
 

@@ -185,7 +185,9 @@ impl Drop for Tool {
 pub struct RuntimeDir(pub PathBuf);
 
 impl RuntimeDir {
-    fn new() -> Self {
+    /// A folder of its own.
+    #[allow(clippy::new_without_default, reason = "making a folder is no default")]
+    pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let n = NEXT.fetch_add(1, Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("drywire-tests-{}-{n}", std::process::id()));

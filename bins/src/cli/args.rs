@@ -132,7 +132,7 @@ impl ServerArgs {
 /// Flags of every client.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ClientArgs {
-    /// Name or address of the server, or unix:/path
+    /// Name or address of the server; with --unix the path of its socket
     #[arg(value_name = "HOST")]
     pub host: String,
     /// Port of the server

@@ -177,9 +177,6 @@ fn configure(config: &mut Config, flags: &DriverArgs, name: &str, args: &[OsStri
     let rest = args.iter().skip(1).map(|a| a.to_string_lossy().into_owned());
     config.command = std::iter::once(name.to_string()).chain(rest).collect();
     if config.record.is_some() {
-        if config.threads > 1 {
-            return Err(Failure::usage("--record needs --threads 1: what several loops do has no one order"));
-        }
         let _ = writeln!(std::io::stderr(), "{name}: the recording will hold everything that peers send");
     }
     Ok(())

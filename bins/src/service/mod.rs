@@ -6,7 +6,9 @@ use crate::text::Clock;
 use core::fmt;
 use core::net::IpAddr;
 use core::time::Duration;
-use proto_core::{Cx, Deadline, Input, Instant, Op, Reason, Shard, Signal, Slots, Start, Timers, Token, Trouble};
+use proto_core::{
+    Bytes, Cx, Deadline, Input, Instant, Op, Reason, Shard, Signal, Slots, Start, Timers, Token, Trouble,
+};
 use std::collections::BTreeMap;
 
 mod control;
@@ -22,7 +24,7 @@ pub use settings::Settings;
 use waiting::Waiting;
 
 /// What shards tell each other.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Note {
     /// Stop accepting and drain.
     Drain,
@@ -32,9 +34,11 @@ pub enum Note {
     Ask,
     /// My totals.
     Totals(Totals),
+    /// Of an app that has jobs: what one of them made.
+    Made(Bytes),
 }
 
-/// Context of a server app: no jobs of its own, notes between shards.
+/// Context of a server app: notes between shards.
 pub type ServerCx<'a, J> = Cx<'a, J, Note>;
 
 /// What the app is to do next.
@@ -250,7 +254,7 @@ impl Service {
     }
     fn tell<J>(&self, note: Note, cx: &mut ServerCx<'_, J>) {
         for to in (0..self.shards).map(Shard).filter(|to| *to != self.shard && self.shard == Shard(0)) {
-            cx.op(Op::Post { to, msg: note });
+            cx.op(Op::Post { to, msg: note.clone() });
         }
     }
     fn stop<J>(&mut self, now: bool, cx: &mut ServerCx<'_, J>) -> Life {

@@ -1,14 +1,18 @@
 //! The command line of each tool.
 mod chat;
+mod coro;
 mod echo;
 mod http;
 mod load_echo;
+mod pool;
 mod simulate;
 
 pub use chat::{ChatClientTool, ChatServerTool};
+pub use coro::CoroHttpTool;
 pub use echo::{EchoClientTool, EchoServerTool};
 pub use http::HttpServerTool;
 pub use load_echo::{EpollEchoTool, IoUringEchoTool};
+pub use pool::{BenchmarkTool, SingleThreadTool, ThreadpoolTool};
 
 use crate::cli::{ClientArgs, Plan, ServerArgs};
 use crate::dialer::{Family, Target};

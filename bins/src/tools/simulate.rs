@@ -6,7 +6,10 @@ use crate::echo::load::LoadEcho;
 use crate::echo::verify::Verify;
 use crate::line_client::{LineClient, Options};
 use crate::outcome::{Code, Failure};
+use crate::pool::bench::{Bench, Options as BenchOptions};
+use crate::pool::server::{Options as PoolOptions, PoolServer};
 use crate::service::Settings;
+use crate::work::{Kind, Work};
 use core::time::Duration;
 use drivers::sim::{self, NodeConfig, NodeId, Plan, Sim};
 use drivers::{Config, Error};
@@ -30,6 +33,12 @@ pub enum Scene {
     Echo,
     /// A client of a chat in which somebody else talks.
     Chat,
+    /// A server of work, and a client that sends a hundred requests and checks the answers.
+    Work,
+    /// A client of a server of work.
+    Worker,
+    /// A server of HTTP, and a client that has a hundred hashes made and checks them.
+    Http,
 }
 
 /// Runs a tool; its output goes to standard output, all of it from the plan's seed.
@@ -47,11 +56,18 @@ fn play<T: Tool>(tool: &T, world: &mut Sim, scene: Scene) -> Result<NodeId, Erro
     let shown = |base: NodeConfig| NodeConfig { print: true, config: config.clone(), ..base };
     let app = tool.app(Shard(0));
     let it = match scene {
-        Scene::Typists | Scene::Streams => world.add("server", app, shown(NodeConfig::server(PORT)))?,
+        Scene::Typists | Scene::Streams | Scene::Work | Scene::Http => {
+            world.add("server", app, shown(NodeConfig::server(PORT)))?
+        }
         Scene::Echo => {
             server(world, LoadEcho::new(Settings::default(), Mode::Off))?;
             let stdin = script(&["Hello, server!", "Testing 123"], Duration::from_millis(100));
             return world.add("client", app, shown(NodeConfig { stdin: Some(stdin), ..NodeConfig::default() }));
+        }
+        Scene::Worker => {
+            let config = Config { workers: 4, ..Config::default() };
+            world.add("server", work_server(), NodeConfig { config, ..NodeConfig::server(PORT) })?;
+            return world.add("client", app, shown(NodeConfig::default()));
         }
         Scene::Chat => {
             server(world, chat())?;
@@ -60,7 +76,12 @@ fn play<T: Tool>(tool: &T, world: &mut Sim, scene: Scene) -> Result<NodeId, Erro
             return world.add("client", app, shown(NodeConfig { stdin: Some(stdin), ..NodeConfig::default() }));
         }
     };
-    if let Scene::Streams = scene {
+    if let Scene::Work = scene {
+        world.add("benchmark", Bench::new(bench()), NodeConfig { print: true, ..NodeConfig::default() })?;
+    } else if let Scene::Http = scene {
+        let bench = BenchOptions { path: Some("/hash?n=20".into()), ..bench() };
+        world.add("benchmark", Bench::new(bench), NodeConfig { print: true, ..NodeConfig::default() })?;
+    } else if let Scene::Streams = scene {
         world.add("load", Verify::new(target(), 10, 64 << 10), NodeConfig::default())?;
     } else {
         typist(world, "alice", &["/nick Alice", "Hello everyone!"], 200)?;
@@ -72,6 +93,27 @@ fn play<T: Tool>(tool: &T, world: &mut Sim, scene: Scene) -> Result<NodeId, Erro
 
 fn server<A: App + 'static>(world: &mut Sim, app: A) -> Result<NodeId, Error> {
     world.add("server", app, NodeConfig::server(PORT))
+}
+
+fn bench() -> BenchOptions {
+    BenchOptions {
+        targets: vec![target()],
+        requests: 100,
+        duration: None,
+        conns: 8,
+        work: None,
+        path: None,
+        json: false,
+        verbose: false,
+        timeout: Duration::from_secs(60),
+    }
+}
+
+fn work_server() -> PoolServer {
+    let work = Work { kind: Kind::Crypto, size: 20 };
+    let options =
+        PoolOptions { workers: 4, queue: 1024, work, timeout: Duration::from_secs(30), policy: Default::default() };
+    PoolServer::new(Settings::default(), options)
 }
 
 fn chat() -> ChatServer {

@@ -12,6 +12,7 @@ mod net;
 mod roles;
 mod socket;
 mod threads;
+mod turn;
 
 use crate::Error;
 use crate::host::{Due, Host, NetOp, Sender};
@@ -28,10 +29,12 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use threads::Threads;
+use turn::Turns;
 
 /// What all threads of one loop share.
 pub struct Shared<A: App> {
     state: Mutex<State<A>>,
+    turns: Arc<Turns>,
 }
 
 /// The lock, held.
@@ -63,11 +66,17 @@ struct State<A: App> {
     stopped: bool,
     /// A bug in the app, to be continued on the main thread.
     panic: Option<Box<dyn Any + Send>>,
+    /// In which order threads get in.
+    turns: Arc<Turns>,
 }
 
 /// Runs until the app exits; all threads have ended then.
 pub fn run<A: App + 'static>(host: Host<A>, listeners: Vec<Bound>) -> Result<u8, Error> {
-    let shared = Arc::new_cyclic(|me| Shared { state: Mutex::new(State::new(host, me.clone())) });
+    let turns = Arc::new(Turns::default());
+    let shared = Arc::new_cyclic(|me| {
+        let state = Mutex::new(State::new(host, me.clone(), turns.clone()));
+        Shared { state, turns }
+    });
     let done = shared.enter(|s| {
         s.begin(listeners)?;
         serve(s)
@@ -75,12 +84,13 @@ pub fn run<A: App + 'static>(host: Host<A>, listeners: Vec<Bound>) -> Result<u8,
     shared.enter(|s| s.stop());
     shared.join();
     let mut s = shared.state.lock();
-    s.host.flush_stdio();
+    let ended = s.host.end();
     if let Some(panic) = s.panic.take() {
         drop(s);
         std::panic::resume_unwind(panic);
     }
     done.unwrap_or(Ok(()))?;
+    ended?;
     Ok(s.host.exit().unwrap_or_default())
 }
 
@@ -89,7 +99,7 @@ fn serve<A: App + 'static>(s: &mut Locked<'_, A>) -> Result<(), Error> {
     let bell = s.bell.clone();
     while !s.stopped {
         let wait = s.before_sleep();
-        let rung = MutexGuard::unlocked_fair(s, || sleep(&bell, wait));
+        let rung = threads::unlocked(s, || sleep(&bell, wait));
         s.awake = true;
         if rung? {
             bell.waker().clear();
@@ -113,7 +123,7 @@ fn sleep<M>(bell: &Sender<M>, wait: Option<Duration>) -> Result<bool, Error> {
 }
 
 impl<A: App + 'static> State<A> {
-    fn new(host: Host<A>, me: Weak<Shared<A>>) -> Self {
+    fn new(host: Host<A>, me: Weak<Shared<A>>, turns: Arc<Turns>) -> Self {
         State {
             bell: host.bell(),
             host,
@@ -127,6 +137,7 @@ impl<A: App + 'static> State<A> {
             alarm: None,
             stopped: false,
             panic: None,
+            turns,
         }
     }
     fn begin(&mut self, listeners: Vec<Bound>) -> Result<(), Error> {

@@ -2,9 +2,9 @@
 use super::Locked;
 use super::net::Obstacle;
 use super::socket::{Socket, Stop};
+use super::threads::unlocked;
 use crate::host::CHUNK;
 use crate::sock;
-use parking_lot::MutexGuard;
 use proto_core::{App, COPY_MAX, Input, Reason, Token};
 use rustix::event::PollFlags;
 use rustix::io::Errno;
@@ -21,7 +21,11 @@ fn until_wanted<A: App + 'static>(s: &mut Locked<'_, A>, t: Token, sock: &Socket
         if s.wants(t) {
             return true;
         }
+        // Its turn is over before it waits, and it gets in line again when it was woken.
+        let turns = s.turns.clone();
+        turns.give();
         sock.wait_at_gate(s);
+        parking_lot::MutexGuard::unlocked(s, || turns.take());
     }
 }
 
@@ -38,7 +42,7 @@ pub fn reader<A: App + 'static>(s: &mut Locked<'_, A>, t: Token, sock: &Socket) 
             large = s.host.table.pool.chunk(); // the first one, or the app has kept it
         }
         let buf = if bulk { &mut large } else { &mut small };
-        let got = MutexGuard::unlocked_fair(s, || recv(&sock.fd, &mut buf[..], RecvFlags::empty()));
+        let got = unlocked(s, || recv(&sock.fd, &mut buf[..], RecvFlags::empty()));
         s.host.counters.syscalls += 1;
         match got {
             Err(Errno::INTR) => continue,
@@ -67,7 +71,7 @@ pub fn reader<A: App + 'static>(s: &mut Locked<'_, A>, t: Token, sock: &Socket) 
 pub fn writer<A: App + 'static>(s: &mut Locked<'_, A>, t: Token, sock: &Socket, stop: &Stop, first: Obstacle) {
     let mut next = Some(first);
     while let Some(obstacle) = next {
-        let read = MutexGuard::unlocked_fair(s, || overcome(&obstacle, sock, stop));
+        let read = unlocked(s, || overcome(&obstacle, sock, stop));
         if s.conns.get(t).is_none() {
             return;
         }
@@ -115,7 +119,7 @@ pub fn acceptor<A: App + 'static>(s: &mut Locked<'_, A>, l: Token, sock: Arc<Soc
         match acceptfrom_with(&sock.fd, SocketFlags::CLOEXEC) {
             Ok((fd, remote)) => s.accepted(l, fd, remote),
             Err(Errno::AGAIN) => {
-                MutexGuard::unlocked_fair(s, || stop.wait(&sock, PollFlags::IN));
+                unlocked(s, || stop.wait(&sock, PollFlags::IN));
                 continue;
             }
             Err(Errno::INTR) => continue,
@@ -125,14 +129,14 @@ pub fn acceptor<A: App + 'static>(s: &mut Locked<'_, A>, l: Token, sock: Arc<Soc
             Err(_) => s.host.counters.accept_errors += 1, // ECONNABORTED and its like: the next one
         }
         s.finish();
-        MutexGuard::bump(s); // a burst of connections does not keep others out
+        unlocked(s, || ()); // a burst of connections does not keep others out
     }
     s.left(l, sock);
 }
 
 /// Waits for a connection attempt, then is the connection's reader.
 pub fn connector<A: App + 'static>(s: &mut Locked<'_, A>, t: Token, sock: &Socket, stop: Stop) {
-    MutexGuard::unlocked_fair(s, || stop.wait(sock, PollFlags::OUT));
+    unlocked(s, || stop.wait(sock, PollFlags::OUT));
     drop(stop);
     let connected = s.connected(t);
     s.finish();
@@ -145,7 +149,7 @@ pub fn connector<A: App + 'static>(s: &mut Locked<'_, A>, t: Token, sock: &Socke
 pub fn datagrams<A: App + 'static>(s: &mut Locked<'_, A>, t: Token, sock: Arc<Socket>) {
     let mut buf = vec![0; CHUNK];
     while until_wanted(s, t, &sock) {
-        let got = MutexGuard::unlocked_fair(s, || recvfrom(&sock.fd, &mut buf[..], RecvFlags::empty()));
+        let got = unlocked(s, || recvfrom(&sock.fd, &mut buf[..], RecvFlags::empty()));
         s.host.counters.syscalls += 1;
         if !until_wanted(s, t, &sock) {
             break;

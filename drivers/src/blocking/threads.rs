@@ -31,17 +31,31 @@ impl Threads {
     }
 }
 
+/// Gives the lock up for `f`, to whoever waits longest.
+#[inline]
+pub fn unlocked<A: App, R>(s: &mut Locked<'_, A>, f: impl FnOnce() -> R) -> R {
+    let turns = s.turns.clone();
+    MutexGuard::unlocked(s, || {
+        turns.give();
+        let result = f();
+        turns.take();
+        result
+    })
+}
+
 impl<A: App + 'static> Shared<A> {
     /// Calls `f` with the lock held and gives the lock to whoever waits longest. A panic is a bug of the app, whose state
     /// cannot be trusted any more: everything stops before another thread gets in. `None` then.
     pub(super) fn enter<R>(&self, f: impl FnOnce(&mut Locked<'_, A>) -> R) -> Option<R> {
+        self.turns.take();
         let mut s = self.state.lock();
         let result = catch_unwind(AssertUnwindSafe(|| f(&mut s)));
         let result = result.map_err(|panic| {
             s.panic.get_or_insert(panic);
             s.stop();
         });
-        MutexGuard::unlock_fair(s);
+        drop(s);
+        self.turns.give();
         result.ok()
     }
     /// Waits until every thread has ended.

@@ -101,6 +101,8 @@ pub struct Host<A: App> {
     lingers: BTreeMap<Token, Linger>,
     pauses: BTreeMap<Token, Instant>,
     recorder: Option<Recorder>,
+    /// The recording has ended early, and the app was not told yet.
+    unsaid: Option<Error>,
     /// What the app sees besides its inputs comes from a recording.
     replayed: bool,
     start: Start,
@@ -184,6 +186,7 @@ impl<A: App + 'static> Host<A> {
             lingers: BTreeMap::new(),
             pauses: BTreeMap::new(),
             recorder,
+            unsaid: None,
             replayed: false,
             table,
             start,
@@ -254,7 +257,10 @@ impl<A: App + 'static> Host<A> {
     /// The recording has ended early: the app is told, once, and the service goes on without.
     #[cold]
     fn lose_recording(&mut self) {
-        if let Some(why) = self.recorder.take().and_then(Recorder::why_ended) {
+        let Some(recorder) = self.recorder.take() else { return };
+        let path = recorder.path().display().to_string();
+        if let Some(why) = recorder.why_ended() {
+            self.unsaid = Some(Error::Recording { path, why });
             self.local.push_back(Mail::Trouble(Trouble::RecordingEnded { why }));
         }
     }
@@ -390,11 +396,13 @@ impl<A: App + 'static> Host<A> {
     pub fn answer(&mut self, id: OpId, done: Result<Answer, Reason>) {
         self.local.push_back(Mail::Disk(Outcome::known(id, done)));
     }
-    /// Ends the recording in order.
-    pub fn end_recording(&mut self) {
+    /// Ends the recording in order. An error if it is not whole and the app has not heard of it.
+    pub fn end_recording(&mut self) -> Result<(), Error> {
         if let Some(r) = self.recorder.take() {
-            r.finish(&self.table);
+            let path = r.path().display().to_string();
+            r.finish(&self.table).map_err(|why| Error::Recording { path, why })?;
         }
+        self.unsaid.take().map_or(Ok(()), Err)
     }
 
     /// The kernel took `n` bytes of a token's `chunks`, or of the file range at its front.

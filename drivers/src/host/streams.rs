@@ -1,9 +1,11 @@
 //! Mail, and the standard streams, which come and go by it.
 use super::{Host, Mail};
+use crate::Error;
 use crate::disk::Outcome;
 use crate::signals::Watch;
 use crate::terminal::Raw;
-use proto_core::{App, Chunk, Input, Reason, Token};
+use proto_core::{App, Chunk, Input, Reason, Token, Trouble};
+use rustix::event::{PollFd, PollFlags, poll};
 use std::collections::VecDeque;
 
 impl<A: App + 'static> Host<A> {
@@ -50,7 +52,12 @@ impl<A: App + 'static> Host<A> {
             Mail::Post(from, msg) => self.deliver(Input::Post(from, msg)),
             Mail::Signal(signal) => self.deliver(Input::Signal(signal)),
             Mail::Ended(t, why) => self.closed(t, why),
-            Mail::Trouble(trouble) => self.deliver(Input::Trouble(trouble)),
+            Mail::Trouble(trouble) => {
+                if matches!(trouble, Trouble::RecordingEnded { .. }) {
+                    self.unsaid = None;
+                }
+                self.deliver(Input::Trouble(trouble));
+            }
         }
     }
 
@@ -122,8 +129,30 @@ impl<A: App + 'static> Host<A> {
             self.start.facts.push(("term".into(), name));
         }
     }
-    /// Writes what is left for standard output and error, waiting for the reader.
-    pub fn flush_stdio(&mut self) {
+    /// The last thing a driver does: what was asked of files is done, what is left for standard output and error is written,
+    /// and the recording ends. It waits for the disk and for the reader.
+    pub fn end(&mut self) -> Result<(), Error> {
+        self.end_disk();
+        self.flush_stdio();
+        self.end_recording()
+    }
+    /// What was to be written is written, in order, whether or not the app waits for the answers; nothing else is begun.
+    fn end_disk(&mut self) {
+        self.disk.give_up();
+        loop {
+            self.bell().waker().clear();
+            for mail in self.mail(true) {
+                if let Mail::Disk(outcome) = mail {
+                    self.disk.finish(outcome);
+                }
+            }
+            if !self.disk.is_changing() {
+                return;
+            }
+            let _ = poll(&mut [PollFd::from_borrowed_fd(self.bell().waker().fd(), PollFlags::IN)], None); // look anyway
+        }
+    }
+    fn flush_stdio(&mut self) {
         for i in 0..self.outputs.len() {
             while let Some(out) = self.outputs.get(i) {
                 let t = out.token;
@@ -135,6 +164,5 @@ impl<A: App + 'static> Host<A> {
                 }
             }
         }
-        self.end_recording();
     }
 }

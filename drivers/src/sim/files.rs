@@ -1,6 +1,7 @@
 //! A node's open files and its questions about them: when each is answered, and what goes wrong.
 use super::disk::{Disk, ROOT};
 use super::{Local, NodeId, World};
+use crate::disk::{changes, subject};
 use proto_core::{Answer, Ask, FileId, OpId, Reason};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -45,8 +46,20 @@ impl Files {
     pub fn new(node: NodeId) -> Self {
         Files { node, open: BTreeMap::new(), next: 1, running: BTreeMap::new() }
     }
-    /// The program has ended.
-    pub fn clear(&mut self) {
+    /// The program has ended: as with a real one, what was to be changed is changed first.
+    pub fn end(&mut self, w: &mut World) {
+        while let Some(id) = self.running.iter().find(|(_, r)| changes(&r.ask)).map(|(id, _)| *id) {
+            self.finish(id, w);
+        }
+        self.clear();
+    }
+    /// Forgets files that are closed and that nothing names any more.
+    pub fn forget(&mut self, is_named: impl Fn(FileId) -> bool) {
+        let Files { open, running, .. } = self;
+        let is_asked = |id| running.values().any(|r| subject(&r.ask) == Some(id));
+        open.retain(|id, o| !o.closed || o.busy || is_asked(*id) || is_named(*id));
+    }
+    fn clear(&mut self) {
         self.open.clear();
         self.running.clear();
     }
@@ -63,8 +76,10 @@ impl Files {
                 open.map(|o| (o.closed, o.lock) = (true, false)).map(|()| Answer::Done).ok_or(Reason::NotFound),
             );
         }
-        if let Some(file) = ordered(&ask) {
-            let Some(open) = self.open.get_mut(&file).filter(|o| !o.closed) else { return Some(Err(Reason::NotFound)) };
+        if subject(&ask).is_some_and(|f| self.open.get(&f).is_none_or(|o| o.closed)) {
+            return Some(Err(Reason::NotFound));
+        }
+        if let Some(open) = ordered(&ask).and_then(|f| self.open.get_mut(&f)) {
             if open.poisoned {
                 return Some(Err(Reason::Poisoned));
             }
@@ -147,7 +162,7 @@ impl Files {
         false
     }
     fn inode(&self, file: FileId) -> Result<u64, Reason> {
-        self.open.get(&file).filter(|o| !o.closed).map(|o| o.inode).ok_or(Reason::NotFound)
+        self.open.get(&file).map(|o| o.inode).ok_or(Reason::NotFound)
     }
     fn start_of(&self, dir: &Option<FileId>) -> Result<u64, Reason> {
         dir.map_or(Ok(ROOT), |d| self.inode(d))

@@ -436,8 +436,11 @@ impl Sim {
         Ok(())
     }
     /// Ends the recordings of all nodes in order.
-    pub fn end_recordings(&mut self) {
-        self.nodes.iter_mut().for_each(|n| n.end_recording());
+    ///
+    /// The first error is returned, after all have ended.
+    pub fn end_recordings(&mut self) -> Result<(), Error> {
+        let all: Vec<_> = self.nodes.iter_mut().map(|n| n.end_recording()).collect();
+        all.into_iter().collect()
     }
 }
 
@@ -453,7 +456,7 @@ pub fn run(plan: Plan, limit: Duration, build: impl FnOnce(&mut Sim) -> Result<N
     let mut sim = Sim::new(plan.seed.unwrap_or(1), plan);
     let tool = build(&mut sim)?;
     let ended = sim.run_until(limit, |s| s.exit(tool).is_some() || s.is_down(tool));
-    sim.end_recordings();
+    sim.end_recordings()?;
     match (sim.exit(tool), ended) {
         (Some(code), _) => Ok(code),
         (None, Ended::Idle) => {

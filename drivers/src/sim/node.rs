@@ -26,7 +26,7 @@ pub trait AnyNode {
     fn exit(&self) -> Option<u8>;
     fn peak_queued(&self) -> usize;
     fn check_quiescent(&self, w: &World) -> Result<(), String>;
-    fn end_recording(&mut self);
+    fn end_recording(&mut self) -> Result<(), Error>;
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -94,6 +94,8 @@ pub struct Node<A: App> {
     limit: usize,
     listen: Vec<Addr>,
     exit: Option<u8>,
+    /// How its recording ended.
+    recorded: Result<(), Error>,
     peak: usize,
     last_turn: Instant,
 }
@@ -135,6 +137,7 @@ impl<A: App + 'static> Node<A> {
             limit: config.out_buffer,
             listen: listeners.into_iter().map(|(_, at)| at).collect(),
             exit: None,
+            recorded: Ok(()),
             peak: 0,
             last_turn: Instant::default(),
         })
@@ -278,6 +281,8 @@ impl<A: App + 'static> Node<A> {
                 self.news.push_back(News::Answer(id, known.ok_or(Reason::NotFound)));
             }
             Op::Ask(id, ask) => {
+                let table = &self.host.table;
+                self.files.forget(|f| table.tokens().any(|t| table.tx(t).is_some_and(|tx| tx.files().any(|g| g == f))));
                 if let Some(answer) = self.files.ask(id, ask, w) {
                     self.news.push_back(News::Answer(id, answer));
                 }
@@ -370,8 +375,8 @@ impl<A: App + 'static> Node<A> {
         }
         self.news.clear();
         self.jobs.clear();
-        self.files.clear();
-        self.host.end_recording();
+        self.files.end(w);
+        self.recorded = self.host.end_recording();
     }
 }
 
@@ -461,7 +466,8 @@ impl<A: App + 'static> AnyNode for Node<A> {
             n => Err(format!("{n} tokens are alive, of which {expected} belong to something")),
         }
     }
-    fn end_recording(&mut self) {
-        self.host.end_recording();
+    fn end_recording(&mut self) -> Result<(), Error> {
+        self.host.end_recording()?;
+        std::mem::replace(&mut self.recorded, Ok(()))
     }
 }

@@ -67,7 +67,7 @@ pub fn run<A: App + 'static>(host: Host<A>, ring: Ring, listeners: Vec<Bound>) -
         code = d.turn();
     }
     d.finish()?;
-    d.host.flush_stdio();
+    d.host.end()?;
     Ok(code.unwrap_or_default())
 }
 
@@ -87,6 +87,7 @@ struct Driver<A: App> {
     done: Vec<Done>,
     again: Vec<Token>,
     /// Empty flights, to be used again.
+    #[allow(clippy::vec_box)] // they move into connections, most of which have none
     spare: Vec<Box<Flight>>,
     /// Connections that found no buffer, in the order in which they try again.
     starved: VecDeque<Token>,

@@ -4,6 +4,7 @@
 //! app over a channel or by the kernel; a time limit only ends a run that hangs.
 #![allow(dead_code)] // each test crate uses a part of it
 pub mod apps;
+pub mod files;
 pub mod limits;
 pub mod rings;
 pub mod streams;
@@ -234,6 +235,10 @@ macro_rules! scenarios {
             exit_ends_all_threads
             jobs_are_answered_once
             a_panic_leaves_run
+        );
+        $crate::scenarios!($kind, $config, files:
+            what_is_to_be_written_at_the_end_is_written
+            what_was_asked_before_a_file_is_closed_is_answered
         );
         $crate::scenarios!($kind, $config, limits: accepting_pauses_without_descriptors);
     };

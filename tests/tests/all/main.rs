@@ -15,6 +15,8 @@ mod scenarios;
 mod simulated;
 mod statistics;
 mod tidy;
+mod ways;
 
 #[global_allocator]
 static COUNTING: tests::alloc::Counting = tests::alloc::Counting;
+mod work_and_coro;

@@ -1,0 +1,4 @@
+//! Measures either.
+fn main() {
+    bins::cli::main::<bins::tools::BenchmarkTool>()
+}

@@ -1,0 +1,4 @@
+//! Handlers as async functions.
+fn main() {
+    bins::cli::main::<bins::tools::CoroHttpTool>()
+}

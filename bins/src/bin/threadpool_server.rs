@@ -1,0 +1,4 @@
+//! An event loop that talks, and worker threads that work.
+fn main() {
+    bins::cli::main::<bins::tools::ThreadpoolTool>()
+}
