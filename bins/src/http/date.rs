@@ -1,5 +1,4 @@
 //! Dates of HTTP (RFC 9110 5.6.7) and of logs.
-use core::time::Duration;
 use proto_core::Wall;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,8 +7,7 @@ const LAST: i64 = 253_402_300_799;
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT`. What is before 1970 or after 9999 is moved there.
 pub fn text(unix_s: i64) -> String {
-    let s = u64::try_from(unix_s.clamp(0, LAST)).unwrap_or(0);
-    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(s))
+    crate::text::http_date(unix_s.clamp(0, LAST))
 }
 
 /// Any of the three forms, as seconds since 1970. `None` for what is no date, or before 1970.
