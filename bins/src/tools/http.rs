@@ -1,4 +1,5 @@
 //! `httpserver`.
+use super::simulate::{DISK, Scene, simulate};
 use super::{running, server_plan};
 use crate::cli::{DriverArgs, Plan, ServerArgs, Tool, duration, size};
 use crate::http::{CacheLimits, HttpServer, Options, Site, Types, access, resolve};
@@ -198,6 +199,11 @@ impl Tool for HttpServerTool {
     }
     fn instead(&self) -> Option<Result<Code, Failure>> {
         running(Self::NAME, &self.args)
+    }
+    fn simulate(&self) -> Result<Code, Failure> {
+        let access_log = self.access_log.or(Some(access::Format::Common));
+        let tool = Self { dir: DISK.into(), access_log, ..self.clone() };
+        simulate(&tool, self.args.driver.sim.as_ref(), Scene::Files)
     }
     fn plan(&self) -> Result<Plan, Failure> {
         self.check()?;
