@@ -7,16 +7,28 @@ use drivers::replay::{Outcome, Report, replay};
 use drivers::sim::{Ended, NodeConfig, Sim};
 use drivers::{Bound, Buffers, Config, CqeFault, CqeOp, Kind};
 use proto_core::{Addr, App, Deadline, Input, Instant, Reason, Token, Trouble};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use simple::{Bug, Client, Cxi, Echo};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// Recordings wait in bounded queues, and replays hold one recording: a process that needs more address space than this
+/// has run away, and is to fail here and not where the machine's memory ends. It uses about 20 MB.
+const MEMORY: u64 = 2 << 30;
+
+fn bound_memory() {
+    let before = getrlimit(Resource::As);
+    let current = before.current.map_or(MEMORY, |n| n.min(MEMORY));
+    setrlimit(Resource::As, Rlimit { current: Some(current), ..before }).unwrap();
+}
+
 struct File(PathBuf);
 
 impl File {
     fn new(name: &str) -> File {
+        bound_memory();
         File(std::env::temp_dir().join(format!("drywire-replay-{}-{name}", std::process::id())))
     }
     fn config(&self) -> Config {
@@ -290,6 +302,7 @@ impl App for Chatty {
 
 #[test]
 fn the_app_hears_once_that_its_recording_has_ended() {
+    bound_memory();
     let config = Config { record: Some("/dev/full".into()), ..Config::default() };
     let mut sim = Sim::new(1, Default::default());
     let node = sim.add("chatty", Chatty(None, Vec::new()), NodeConfig { config, ..NodeConfig::default() }).unwrap();

@@ -1,7 +1,7 @@
 //! `coro_http_server`: handlers are `async fn`, and run on every driver.
 //!
 //! A connection is a task: it waits for a request, lets the handler make an answer, hands that over, and begins again.
-//! [`line`] is what a connection's task and its machine share.
+//! `line` is what a connection's task and its machine share.
 pub mod demo;
 mod fetch;
 mod line;
