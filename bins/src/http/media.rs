@@ -18,7 +18,12 @@ impl Types {
         if let Some(own) = self.extra.get(&ext) {
             return own.clone();
         }
-        let known = mime_guess::from_ext(&ext).first_raw().unwrap_or("application/octet-stream");
+        let known = match ext.as_str() {
+            // Younger than the table: RFC 9239, RFC 8878.
+            "js" | "mjs" => "text/javascript",
+            "zst" => "application/zstd",
+            other => mime_guess::from_ext(other).first_raw().unwrap_or("application/octet-stream"),
+        };
         if self.charset.is_empty() || !known.starts_with("text/") {
             return known.into();
         }

@@ -159,7 +159,15 @@ impl Shop {
         fields.extend(preflight.iter().map(|(n, v)| (n.as_str(), v.as_slice())));
         self.give(t, wants, asked, front, cx, |mut to, site| to.empty(204, &fields, site));
     }
-    fn status(&mut self, t: Token, status: u16, wants: &Wants<'_>, asked: Option<&Asked>, front: &mut Front, cx: &mut MyCx<'_>) {
+    fn status(
+        &mut self,
+        t: Token,
+        status: u16,
+        wants: &Wants<'_>,
+        asked: Option<&Asked>,
+        front: &mut Front,
+        cx: &mut MyCx<'_>,
+    ) {
         let fields: &[(&str, &[u8])] = if status == 405 { &[("Allow", ALLOW)] } else { &[] };
         self.give(t, wants, asked, front, cx, |mut to, site| to.status(status, fields, site));
     }
@@ -173,7 +181,8 @@ impl Shop {
         vary: bool,
         wants: &Wants<'_>,
         asked: Option<&Asked>,
-        front: &mut Front, cx: &mut MyCx<'_>,
+        front: &mut Front,
+        cx: &mut MyCx<'_>,
     ) {
         // Nobody can guess it and put it into a file.
         let boundary = if wants.range.is_some() { cx.rng().next_u64() } else { 0 };
@@ -195,7 +204,8 @@ impl Shop {
         t: Token,
         wants: &Wants<'_>,
         asked: Option<&Asked>,
-        front: &mut Front, cx: &mut MyCx<'_>,
+        front: &mut Front,
+        cx: &mut MyCx<'_>,
         f: impl FnOnce(To<'_>, &Site) -> Result<Given, Misuse>,
     ) {
         let given = match front.http(t, cx) {
@@ -204,7 +214,14 @@ impl Shop {
         };
         self.gave(t, asked, given, front, cx);
     }
-    fn gave(&mut self, t: Token, asked: Option<&Asked>, given: Result<Given, Misuse>, front: &mut Front, cx: &mut MyCx<'_>) {
+    fn gave(
+        &mut self,
+        t: Token,
+        asked: Option<&Asked>,
+        given: Result<Given, Misuse>,
+        front: &mut Front,
+        cx: &mut MyCx<'_>,
+    ) {
         match given {
             Ok(given) => {
                 front.count(given.status);

@@ -162,7 +162,8 @@ fn what_is_kept_is_bounded() {
         b.answer_all("");
     }
     assert!(b.store.slots.len() <= 12);
-    let mut free = Bench::new(CacheLimits { entries: usize::MAX, bytes: usize::MAX, open: usize::MAX, small: 50, ..limits });
+    let mut free =
+        Bench::new(CacheLimits { entries: usize::MAX, bytes: usize::MAX, open: usize::MAX, small: 50, ..limits });
     for i in 0..200 {
         free.put(&format!("f{i}"), &[1; 60], 5);
         free.find(&format!("f{i}"));
@@ -259,5 +260,7 @@ fn fields_are_made_once_a_second() {
          Accept-Ranges: bytes\r\nVary: Accept-Encoding\r\nX-A: b\r\n"
     );
     site.tick(Wall { unix_ns: NOW_NS + 1_000_000_000, utc_offset_s: 0 });
-    assert!(String::from_utf8_lossy(file.block(&site, true).as_bytes()).starts_with("Date: Thu, 01 Jan 1970 00:16:41 GMT"));
+    assert!(
+        String::from_utf8_lossy(file.block(&site, true).as_bytes()).starts_with("Date: Thu, 01 Jan 1970 00:16:41 GMT")
+    );
 }

@@ -134,7 +134,8 @@ fn typist(world: &mut Sim, name: &str, lines: &[&str], every_ms: u64) -> Result<
 
 fn files<A: App + 'static>(world: &mut Sim, app: A) -> Result<NodeId, Error> {
     let file = |name: &str, bytes: &[u8]| (format!("{DISK}/{name}"), bytes.to_vec());
-    let files = vec![file("index.html", b"<p>home\n"), file("numbers.txt", b"0123456789"), file("big", &[b'x'; 300_000])];
+    let files =
+        vec![file("index.html", b"<p>home\n"), file("numbers.txt", b"0123456789"), file("big", &[b'x'; 300_000])];
     let it = world.add("server", app, NodeConfig { files, print: true, ..NodeConfig::server(PORT) })?;
     requests(world, "alice", &["/", "/numbers.txt", "/big"], 200)?;
     requests(world, "bob", &["/../secret", "/none", "/numbers.txt"], 350)?;
