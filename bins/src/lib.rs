@@ -8,6 +8,7 @@ pub mod coro_http;
 pub mod dialer;
 pub mod echo;
 pub mod front;
+pub mod http;
 pub mod latency;
 pub mod line_client;
 pub mod log;

@@ -2,6 +2,7 @@
 mod chat;
 mod coro;
 mod echo;
+mod http;
 mod load_echo;
 mod pool;
 mod simulate;
@@ -9,6 +10,7 @@ mod simulate;
 pub use chat::{ChatClientTool, ChatServerTool};
 pub use coro::CoroHttpTool;
 pub use echo::{EchoClientTool, EchoServerTool};
+pub use http::HttpServerTool;
 pub use load_echo::{EpollEchoTool, IoUringEchoTool};
 pub use pool::{BenchmarkTool, SingleThreadTool, ThreadpoolTool};
 
