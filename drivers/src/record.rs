@@ -6,8 +6,8 @@
 use crate::Error;
 use crate::sock::io_reason;
 use proto_core::{
-    Addr, Answer, Counters, Entry as Name, FileId, Input, Instant, Lost, Meta, Next, Op, Peer, Reason, RelayEnd, Shard, Signal,
-    Start, Table, Token, Trouble, Tx, Wall,
+    Addr, Answer, Counters, Entry as Name, FileId, Input, Instant, Lost, Meta, Next, Op, Peer, Reason, RelayEnd, Shard,
+    Signal, Start, Table, Token, Trouble, Tx, Wall,
 };
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
@@ -84,12 +84,32 @@ pub enum Place {
 #[allow(missing_docs)]
 pub enum Told {
     Start,
-    Accepted { conn: u64, listener: u64, remote: Place, fd: u32 },
-    Connected { conn: u64, remote: Place, local: Option<Place>, fd: u32 },
-    Bound { socket: u64, local: Place },
+    Accepted {
+        conn: u64,
+        listener: u64,
+        remote: Place,
+        fd: u32,
+    },
+    Connected {
+        conn: u64,
+        remote: Place,
+        local: Option<Place>,
+        fd: u32,
+    },
+    Bound {
+        socket: u64,
+        local: Place,
+    },
     Bytes(u64, Vec<u8>),
-    Datagram { socket: u64, from: Place, data: Vec<u8> },
-    Unreachable { socket: u64, why: Why },
+    Datagram {
+        socket: u64,
+        from: Place,
+        data: Vec<u8>,
+    },
+    Unreachable {
+        socket: u64,
+        why: Why,
+    },
     Eof(u64),
     Writable(u64),
     Closed(u64, Why),
@@ -102,7 +122,11 @@ pub enum Told {
     DatagramsDropped(u64),
     RecordingEnded(Why),
     /// Only in traces: a recording has the bytes and the end of input that a relay took.
-    Relayed { from: u64, total: u64, at_end: bool },
+    Relayed {
+        from: u64,
+        total: u64,
+        at_end: bool,
+    },
 }
 
 /// [`Reason`] in a recording: which kind, and its number.

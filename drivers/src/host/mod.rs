@@ -483,8 +483,14 @@ fn tty() -> Tty {
 
 fn os_seed() -> Result<[u8; 32], Error> {
     let mut seed = [0; 32];
-    let n = rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty())
-        .map_err(|e| Error::system("getrandom")(e.into()))?;
-    debug_assert_eq!(n, seed.len());
+    random(&mut seed)?;
     Ok(seed)
+}
+
+/// Fills at most 256 bytes with what nobody can guess.
+pub fn random(bytes: &mut [u8]) -> Result<(), Error> {
+    let n = rustix::rand::getrandom(&mut *bytes, rustix::rand::GetRandomFlags::empty())
+        .map_err(|e| Error::system("getrandom")(e.into()))?;
+    debug_assert_eq!(n, bytes.len());
+    Ok(())
 }

@@ -192,8 +192,7 @@ pub fn relays_both_ways_at_once(kind: Kind) {
 pub fn relays_end_at_their_quota(kind: Kind) {
     const QUOTA: u64 = 100_000;
     let said = both_ways(kind, Some(QUOTA), 1_000_000);
-    let totals: Vec<u64> =
-        said.iter().filter_map(|s| s.strip_prefix("quota ")).map(|n| n.parse().unwrap()).collect();
+    let totals: Vec<u64> = said.iter().filter_map(|s| s.strip_prefix("quota ")).map(|n| n.parse().unwrap()).collect();
     assert!(totals.len() >= 3, "{said:?}");
     assert!(totals.iter().all(|n| (QUOTA..QUOTA + (64 << 10)).contains(n)), "{totals:?}");
     assert_eq!(said.iter().filter(|s| !s.starts_with("quota")).count(), 6, "{said:?}");

@@ -177,7 +177,10 @@ impl Server {
                     let all = self.took(rx, 3 + u + p);
                     self.state = State::Judged;
                     let user = all.get(2..2 + u).unwrap_or_default();
-                    return Ok(Step::Event(ServerEvent::Login { user, password: all.get(3 + u..).unwrap_or_default() }));
+                    return Ok(Step::Event(ServerEvent::Login {
+                        user,
+                        password: all.get(3 + u..).unwrap_or_default(),
+                    }));
                 }
                 _ => return Ok(Step::NeedMore),
             },
