@@ -121,7 +121,7 @@ impl Where {
 
 fn is_kind(ip: IpAddr, kind: &str) -> bool {
     match kind {
-        "private" => is_private(ip),
+        "private" => is_private(ip) && reach::kind(ip).is_none(),
         "shared" => matches!(ip, IpAddr::V4(a) if matches!(a.octets(), [100, 64..=127, ..])),
         kind => reach::kind(ip) == Some(kind),
     }
