@@ -63,7 +63,9 @@ fn sk_01_neighbours_are_refused_by_default() {
         let others: Vec<&str> = others.into_iter().filter(|k| k != kind).collect();
         assert!(policy(&others, &[]).check(&Who::default(), None, ip, 80).is_err(), "{ip}: the others");
     }
-    for ip in ["93.184.216.34", "10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1", "2606:4700::1", "fd00::1", "1.1.1.1"] {
+    for ip in
+        ["93.184.216.34", "10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1", "2606:4700::1", "fd00::1", "1.1.1.1"]
+    {
         assert_eq!(safe.check(&Who::default(), None, ip.parse().unwrap(), 80), Ok(()), "{ip}");
     }
 }
@@ -72,8 +74,10 @@ fn sk_01_neighbours_are_refused_by_default() {
 fn rules_decide_in_their_order() {
     let p = |text: &str| Policy::new(Rule::parse_all(text).unwrap());
     let alice = Who { user: Some(b"alice"), from: Some("10.0.0.5".parse().unwrap()) };
-    let go = |p: &Policy, who: &Who<'_>, name: Option<&str>, ip: &str, port| p.check(who, name, ip.parse().unwrap(), port);
-    let some = p("# comment\nallow 10.1.0.0/16:443 user=alice\ndeny 10.0.0.0/8\ndeny *:25 # mail\n\ndeny *.evil.example\n");
+    let go =
+        |p: &Policy, who: &Who<'_>, name: Option<&str>, ip: &str, port| p.check(who, name, ip.parse().unwrap(), port);
+    let some =
+        p("# comment\nallow 10.1.0.0/16:443 user=alice\ndeny 10.0.0.0/8\ndeny *:25 # mail\n\ndeny *.evil.example\n");
     assert_eq!(go(&some, &alice, None, "10.1.2.3", 443), Ok(()));
     assert_eq!(go(&some, &Who::default(), None, "10.1.2.3", 443), Err("deny 10.0.0.0/8".into()));
     assert_eq!(go(&some, &alice, None, "10.1.2.3", 80), Err("deny 10.0.0.0/8".into()));
@@ -89,7 +93,9 @@ fn rules_decide_in_their_order() {
     assert_eq!(go(&only, &Who::default(), None, "192.0.2.1", 2000), Err("deny *".into()));
     assert_eq!(only.check_name(&alice, "example.org", 443), Ok(()), "its address may be allowed");
     assert_eq!(policy(&[], &["*.org"]).check_name(&alice, "Example.ORG.", 443), Err("--deny *.org".into()));
-    for (deny, ip) in [("private", "192.168.1.1"), ("private", "fd00::1"), ("private", "2002:0a00:1::"), ("shared", "100.64.0.1")] {
+    for (deny, ip) in
+        [("private", "192.168.1.1"), ("private", "fd00::1"), ("private", "2002:0a00:1::"), ("shared", "100.64.0.1")]
+    {
         assert_eq!(go(&policy(&[], &[deny]), &alice, None, ip, 80), Err(format!("--deny {deny}")), "{ip}");
     }
     // What is denied by flag stays denied, whatever is allowed.
@@ -99,7 +105,8 @@ fn rules_decide_in_their_order() {
 #[test]
 fn sk_02_names_that_are_numbers_are_refused() {
     let open = policy(&["loopback"], &[]);
-    for name in ["127.1", "0", "0x7f000001", "0x7f.1", "1.2.3.04.5", "2130706433", "a.1", "A.0XFF", "127.0.0.1.", "0x"] {
+    for name in ["127.1", "0", "0x7f000001", "0x7f.1", "1.2.3.04.5", "2130706433", "a.1", "A.0XFF", "127.0.0.1.", "0x"]
+    {
         assert!(open.check_name(&Who::default(), name, 80).is_err(), "{name}");
     }
     for name in ["example.com", "1.example", "0xg", "a.b-1", "x1"] {
@@ -207,10 +214,8 @@ fn connects(ops: &[Op<Check, Note>]) -> Vec<SocketAddr> {
 
 /// Ten thousand requests for a name that leads somewhere else whenever it is asked about; the addresses connected to.
 fn flip_flop(allow: &[&str]) -> Vec<SocketAddr> {
-    let mut desk = Desk::new(Options {
-        access: Access { users: None, policy: policy(allow, &[]) },
-        ..Options::default()
-    });
+    let mut desk =
+        Desk::new(Options { access: Access { users: None, policy: policy(allow, &[]) }, ..Options::default() });
     let good: IpAddr = "93.184.216.34".parse().unwrap();
     let mut reached = Vec::new();
     for n in 0..10_000usize {
@@ -298,7 +303,8 @@ fn users() -> Access {
 impl Stage {
     fn new(seed: u64, plan: &str, options: Options) -> Stage {
         let mut sim = Sim::new(seed, plan.parse::<Plan>().unwrap());
-        let settings = Settings { drain: Duration::from_secs(10), idle: Some(Duration::from_secs(3600)), ..Settings::default() };
+        let settings =
+            Settings { drain: Duration::from_secs(10), idle: Some(Duration::from_secs(3600)), ..Settings::default() };
         let config = Config { workers: 2, ..Config::default() };
         let app = Proxy::new(settings, options);
         let proxy = sim.add("proxy", app, NodeConfig { config, ..NodeConfig::server(1080) }).unwrap();
@@ -495,7 +501,8 @@ fn users_are_read_again() {
     let sources = Sources { users: Some("users.txt".into()), ..Sources::default() };
     let mut s = Stage::new(1, "delay=1ms", Options { access: users(), sources, ..Options::default() });
     let talk = |s: &mut Stage, name: &str, user: &str, pass: &str| {
-        let login = [b"\x05\x01\x02\x01", &[user.len() as u8][..], user.as_bytes(), &[pass.len() as u8], pass.as_bytes()];
+        let login =
+            [b"\x05\x01\x02\x01", &[user.len() as u8][..], user.as_bytes(), &[pass.len() as u8], pass.as_bytes()];
         s.talker(name, &[&login.concat()[..], &ASK_TARGET[3..]].concat(), Leave::Never)
     };
     let (gone, stays) = (talk(&mut s, "a", "user", "pass"), talk(&mut s, "b", "bob", "word"));

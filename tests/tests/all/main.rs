@@ -14,6 +14,7 @@ mod pty;
 mod reconnects;
 mod scenarios;
 mod simulated;
+mod socks;
 mod statistics;
 mod tidy;
 mod ways;
