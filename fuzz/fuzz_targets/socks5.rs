@@ -2,18 +2,11 @@
 //! written again.
 #![no_main]
 mod bed;
-#[path = "../../tests/src/socks5.rs"]
-#[allow(dead_code)]
-mod socks5;
+use bed::socks5;
 use bed::drive::{Said, Subject};
 use libfuzzer_sys::fuzz_target;
 use proto_core::socks5::{Client, ClientEvent, Server, ServerEvent, datagram};
 use proto_core::{Instant, Machine, Rx, Step, Tx};
-
-/// The crate's own name for the runner, which the shared subjects use.
-mod drive {
-    pub use super::bed::drive::*;
-}
 
 struct OpenProxy;
 struct LockedProxy;

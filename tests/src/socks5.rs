@@ -1,5 +1,5 @@
 //! Both sides of SOCKS 5 as subjects. The app's answers are commands, or with the setting `answer` given at once.
-use crate::drive::{Said, Subject};
+use super::drive::{Said, Subject};
 use proto_core::socks5::{
     Client, ClientEvent, Command, Config, Credentials, Destination, Limits, Offers, Reply, Server, ServerEvent,
 };
