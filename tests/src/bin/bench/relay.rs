@@ -191,7 +191,7 @@ fn dante() -> io::Result<Option<String>> {
 
 fn command(name: &str) -> io::Result<Option<String>> {
     Ok(match name {
-        "microsocks" if have("microsocks") => Some("microsocks -q -i 127.0.0.1 -p {port}".into()),
+        "microsocks" if have("microsocks") => Some("microsocks -i 127.0.0.1 -p {port}".into()),
         "microsocks" => None,
         "dante" => dante()?,
         driver => {
