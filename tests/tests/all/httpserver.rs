@@ -1,7 +1,6 @@
 //! `httpserver` as a process: the same bytes on all drivers, curl, ways out of the root, files that change meanwhile.
-use bins::http::{HttpServer, Options, Site};
+use bins::http::{HttpServer, Job, Options, Site};
 use bins::service::{Note, Settings};
-use core::convert::Infallible;
 use proto_core::{
     Addr, Answer, App, Ask, Bytes, Chunk, Cx, Env, FileId, Input, Instant, Listener, Meta, Op, Peer, Shard, Start,
     Table, Token, Tty, Wall,
@@ -224,6 +223,53 @@ fn curl_gets_files_parts_and_heads() {
 }
 
 #[test]
+fn text_is_compressed_for_who_accepts_it() {
+    if !have("curl") {
+        return;
+    }
+    let site = Folder::new();
+    let text: String = (0..40_000).map(|i| format!("{i} bottles\n")).collect();
+    site.put("large.txt", text.as_bytes());
+    site.put("small.css", &text.as_bytes()[..3000]);
+    site.put("photo.png", &text.as_bytes()[..3000]);
+    for driver in drivers() {
+        let (tool, port) = site.serve(&["--driver", driver, "--compress"]);
+        let curl = |args: &[&str], path: &str| {
+            let url = format!("http://127.0.0.1:{port}{path}");
+            let out =
+                Command::new("curl").args(["-s", "-i", "--max-time", "30"]).args(args).arg(url).output().expect("curl");
+            assert!(out.status.success(), "{driver}: {args:?} {path}: {out:?}");
+            String::from_utf8_lossy(&out.stdout).into_owned()
+        };
+        let accepts = |coding: &str| format!("Accept-Encoding: {coding}");
+        for path in ["/large.txt", "/small.css"] {
+            let plain = curl(&[], path);
+            assert!(plain.contains("Vary: Accept-Encoding\r\n") && !plain.contains("Content-Encoding"), "{plain:.300}");
+            let (_, body) = plain.split_once("\r\n\r\n").expect("a head");
+            let packed = curl(&["--compressed", "-H", &accepts("gzip")], path);
+            assert!(packed.contains("Content-Encoding: gzip\r\n"), "{driver}: {packed:.300}");
+            assert!(packed.ends_with(&format!("\r\n\r\n{body}")), "{driver}: {path} unpacks to what it was");
+            for coding in ["br", "zstd"] {
+                assert!(
+                    curl(&["-I", "-H", &accepts(coding)], path).contains(&format!("Content-Encoding: {coding}\r\n"))
+                );
+            }
+        }
+        assert!(!curl(&["-I", "-H", &accepts("gzip")], "/photo.png").contains("Content-Encoding"));
+        let etag = |coding: &str| {
+            let head = curl(&["-I", "-H", &accepts(coding)], "/small.css");
+            head.split_once("ETag: ")
+                .and_then(|(_, rest)| rest.lines().next().map(String::from))
+                .expect("an entity tag")
+        };
+        assert_ne!(etag("gzip"), etag("br"));
+        let again = curl(&["-H", &accepts("gzip"), "-H", &format!("If-None-Match: {}", etag("gzip"))], "/small.css");
+        assert!(again.starts_with("HTTP/1.1 304 "), "{again}");
+        assert_eq!(tool.stop().code, Some(0), "{driver}");
+    }
+}
+
+#[test]
 fn nothing_outside_the_root_is_ever_served() {
     let site = Folder::new();
     let root = site.root();
@@ -407,7 +453,7 @@ fn the_command_line_says_what_is_wrong() {
 struct Bench {
     app: HttpServer,
     table: Table,
-    ops: VecDeque<Op<Infallible, Note>>,
+    ops: VecDeque<Op<Job, Note>>,
     env: Env,
 }
 
