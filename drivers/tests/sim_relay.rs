@@ -38,7 +38,7 @@ fn stage(seed: u64, plan: Plan, change: impl Fn(Pipe) -> Pipe, config: Config) -
     let mut sim = Sim::new(seed, plan);
     sim.set_window(WINDOW);
     let echo = sim.add("echo", Echo::new(Bug::None), NodeConfig::server(7))?;
-    let quota = (seed % 3 == 0).then_some(1 + seed % 5000);
+    let quota = seed.is_multiple_of(3).then_some(1 + seed % 5000);
     let echo = sim.addr(echo, 7);
     let config = Config { out_buffer: BUFFER, ..config };
     let app = change(Pipe::new(echo.clone(), quota));
@@ -104,7 +104,7 @@ fn a_recorded_relay_replays() {
         run.sim.signal(run.pipe, Duration::from_secs(3000), Signal::Interrupt);
         run.sim.run(LONG);
         assert_eq!(run.sim.exit(run.client), Some(0));
-        let quota = (seed % 3 == 0).then_some(1 + seed % 5000);
+        let quota = seed.is_multiple_of(3).then_some(1 + seed % 5000);
         let entries = record::read(&path).unwrap();
         let took = |e: &Entry| if let Entry::Input { input: Told::Bytes(_, b), .. } = e { b.len() } else { 0 };
         assert_eq!(entries.iter().map(took).sum::<usize>(), 2 * run.sent.len());

@@ -71,7 +71,8 @@ impl Proxy {
                 }
             }
             Phase::Connecting(attempts) => {
-                if attempts.failed(out, why) {
+                let was_tried = attempts.failed(out, why);
+                if was_tried {
                     self.next_attempt(t, cx);
                 }
             }
