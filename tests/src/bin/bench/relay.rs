@@ -2,13 +2,15 @@
 use super::median;
 use super::server::{Server, pin};
 use clap::{Args, ValueEnum};
-use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tests::process::{have, tool};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 #[derive(Args)]
 pub struct Relay {
@@ -67,42 +69,41 @@ impl Field {
         self.stop.load(Ordering::Relaxed)
     }
     /// A connection to the target through the proxy.
-    fn connect(&self) -> io::Result<TcpStream> {
-        let mut s = TcpStream::connect(self.proxy)?;
+    async fn connect(&self) -> io::Result<TcpStream> {
+        let mut s = TcpStream::connect(self.proxy).await?;
         s.set_nodelay(true)?;
-        s.set_read_timeout(Some(Duration::from_secs(10)))?;
         let mut answer = [0; 12];
-        s.write_all(&[5, 1, 0])?;
-        s.read_exact(&mut answer[..2])?;
+        s.write_all(&[5, 1, 0]).await?;
+        s.read_exact(&mut answer[..2]).await?;
         let port = self.target.port().to_be_bytes();
-        s.write_all(&[5, 1, 0, 1, 127, 0, 0, 1, port[0], port[1]])?;
-        s.read_exact(&mut answer[2..])?;
+        s.write_all(&[5, 1, 0, 1, 127, 0, 0, 1, port[0], port[1]]).await?;
+        s.read_exact(&mut answer[2..]).await?;
         if answer[..4] == [5, 0, 5, 0] { Ok(s) } else { Err(io::Error::other("the proxy refuses")) }
     }
-    fn client(&self) -> io::Result<()> {
+    async fn client(&self) -> io::Result<()> {
         let mut word = [b'w'; 64];
         match self.kind {
             Kind::Short => {
                 while !self.stopped() {
-                    let mut s = self.connect()?;
-                    s.write_all(&word)?;
-                    s.read_exact(&mut word)?;
+                    let mut s = self.connect().await?;
+                    s.write_all(&word).await?;
+                    s.read_exact(&mut word).await?;
                     self.done.fetch_add(1, Ordering::Relaxed);
                 }
             }
             Kind::Messages => {
-                let mut s = self.connect()?;
+                let mut s = self.connect().await?;
                 while !self.stopped() {
-                    s.write_all(&word)?;
-                    s.read_exact(&mut word)?;
+                    s.write_all(&word).await?;
+                    s.read_exact(&mut word).await?;
                     self.done.fetch_add(1, Ordering::Relaxed);
                 }
             }
             Kind::Bulk => {
-                let (mut s, mut buf) = (self.connect()?, vec![0; BLOCK]);
-                s.write_all(&word)?;
+                let (mut s, mut buf) = (self.connect().await?, vec![0; BLOCK]);
+                s.write_all(&word).await?;
                 while !self.stopped() {
-                    let n = s.read(&mut buf)?;
+                    let n = s.read(&mut buf).await?;
                     self.done.fetch_add(n as u64, Ordering::Relaxed);
                 }
             }
@@ -110,48 +111,65 @@ impl Field {
         Ok(())
     }
     /// The target's side of a connection.
-    fn serve(&self, mut s: TcpStream) -> io::Result<()> {
+    async fn serve(&self, mut s: TcpStream) -> io::Result<()> {
         s.set_nodelay(true)?;
         if self.kind == Kind::Bulk {
             let block = vec![b'b'; BLOCK];
-            s.read_exact(&mut [0; 64])?;
+            s.read_exact(&mut [0; 64]).await?;
             while !self.stopped() {
-                s.write_all(&block)?;
+                s.write_all(&block).await?;
             }
             return Ok(());
         }
         let mut word = [0; 64];
         loop {
-            s.read_exact(&mut word)?;
-            s.write_all(&word)?;
+            s.read_exact(&mut word).await?;
+            s.write_all(&word).await?;
         }
     }
 }
 
+/// Clients and targets on one thread, so that they give the proxy as much at once as they can; until all clients have ended.
+fn play(field: &Arc<Field>, targets: std::net::TcpListener, conns: usize) -> io::Result<()> {
+    targets.set_nonblocking(true)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    runtime.block_on(async {
+        let targets = TcpListener::from_std(targets)?;
+        let theirs = field.clone();
+        tokio::spawn(async move {
+            while let Ok((s, _)) = targets.accept().await {
+                let field = theirs.clone();
+                tokio::spawn(async move { field.serve(s).await }); // an error is the end of the connection
+            }
+        });
+        let clients: Vec<_> = (0..conns)
+            .map(|_| {
+                let field = field.clone();
+                tokio::spawn(async move {
+                    if field.client().await.is_err() && !field.stopped() {
+                        field.failed.fetch_add(1, Ordering::Relaxed);
+                    }
+                })
+            })
+            .collect();
+        for client in clients {
+            let _ = client.await; // a panic has said why
+        }
+        Ok(())
+    })
+}
+
 /// The rate of one proxy: units per second of its CPU time.
 fn measure(command: &str, kind: Kind, conns: usize, secs: f64) -> io::Result<f64> {
-    let before = pin(None, 1)?; // the threads of this process, which begin below, share the other core
     let server = Server::start(command, Some(0))?;
-    let targets = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let targets = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let (done, failed, stop) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
     let field = Arc::new(Field { proxy: server.at, target: targets.local_addr()?, kind, done, failed, stop });
     let theirs = field.clone();
-    std::thread::spawn(move || {
-        for s in targets.incoming().flatten() {
-            let field = theirs.clone();
-            std::thread::spawn(move || field.serve(s)); // an error is the end of the connection
-        }
+    let load = std::thread::spawn(move || {
+        pin(None, 1)?;
+        play(&theirs, targets, conns)
     });
-    let clients: Vec<_> = (0..conns)
-        .map(|_| {
-            let field = field.clone();
-            std::thread::spawn(move || {
-                if field.client().is_err() && !field.stopped() {
-                    field.failed.fetch_add(1, Ordering::Relaxed);
-                }
-            })
-        })
-        .collect();
     std::thread::sleep(Duration::from_millis(500));
     let (cpu, did) = (server.cpu_with_the_dead()?, field.done.load(Ordering::Relaxed));
     std::thread::sleep(Duration::from_secs_f64(secs));
@@ -159,8 +177,7 @@ fn measure(command: &str, kind: Kind, conns: usize, secs: f64) -> io::Result<f64
     field.stop.store(true, Ordering::Relaxed);
     let failed = field.failed.load(Ordering::Relaxed);
     drop(server); // ends what waits for it
-    clients.into_iter().for_each(|c| drop(c.join()));
-    let _ = rustix::thread::sched_setaffinity(None, &before); // for the next one
+    load.join().map_err(|_| io::Error::other("the load panicked"))??;
     if failed > 0 {
         return Err(io::Error::other(format!("'{command}' failed {failed} clients")));
     }
