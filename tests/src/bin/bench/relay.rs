@@ -88,6 +88,8 @@ impl Field {
                     let mut s = self.connect().await?;
                     s.write_all(&word).await?;
                     s.read_exact(&mut word).await?;
+                    // Who closes first has the port in TIME_WAIT: the target, whose port is always the same.
+                    while s.read(&mut word).await? > 0 {}
                     self.done.fetch_add(1, Ordering::Relaxed);
                 }
             }
@@ -125,6 +127,9 @@ impl Field {
         loop {
             s.read_exact(&mut word).await?;
             s.write_all(&word).await?;
+            if self.kind == Kind::Short {
+                return Ok(());
+            }
         }
     }
 }
