@@ -19,7 +19,7 @@ pub use socks::Socks5Tool;
 use crate::cli::{ClientArgs, Plan, ServerArgs};
 use crate::dialer::{Family, Target};
 use crate::outcome::{Code, Failure};
-use crate::service::CONTROL;
+use crate::service::{CONTROL, METRICS};
 use crate::stats::SAMPLE;
 use drivers::{Bound, Config, Kind, listen};
 use proto_core::Addr;
@@ -51,6 +51,10 @@ fn server_plan(name: &str, args: &ServerArgs) -> Result<Plan, Failure> {
             },
             Err(e) => l.notes.push(format!("no control socket: {e}")),
         }
+    }
+    if let Some((bound, note)) = crate::cli::metrics(args, METRICS)? {
+        l.bound.push(bound);
+        l.notes.push(note);
     }
     let config = Config {
         workers: args.workers.unwrap_or(0),

@@ -10,6 +10,7 @@ mod http1_bounds;
 mod httpserver;
 mod life;
 mod machines;
+mod metrics;
 mod pty;
 mod reconnects;
 mod scenarios;
