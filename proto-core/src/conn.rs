@@ -1,5 +1,7 @@
 //! One connection of an app: layers, the unfinished tail of the input, and a machine.
-use crate::{Bytes, Chunk, Deadline, Fault, FileId, Grounds, Info, Instant, Layer, Machine, Next, Sealed, Token, Tx, Wall,};
+use crate::{
+    Bytes, Chunk, Deadline, Fault, FileId, Grounds, Info, Instant, Layer, Machine, Next, Sealed, Token, Tx, Wall,
+};
 use alloc::{boxed::Box, vec::Vec};
 use core::mem;
 use core::time::Duration;

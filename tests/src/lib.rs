@@ -1,6 +1,7 @@
 //! The test bed: helpers that tests of every protocol and tool reuse.
 
 pub mod alloc;
+pub mod certs;
 pub mod corpus;
 pub mod desk;
 pub mod drive;
@@ -12,4 +13,5 @@ pub mod pty;
 pub mod scenario;
 pub mod screen;
 pub mod subjects;
+pub mod tls;
 pub mod transcript;

@@ -83,7 +83,9 @@ pub(super) fn of(e: &Error, found: Found, at: &Stage<'_>) -> Told {
             };
             told(RULE, "peer does not speak TLS", About::Protocol, "not_tls", text)
         }
-        Error::InvalidMessage(InvalidMessage::CertificatePayloadTooLarge | InvalidMessage::HandshakePayloadTooLarge) => {
+        Error::InvalidMessage(
+            InvalidMessage::CertificatePayloadTooLarge | InvalidMessage::HandshakePayloadTooLarge,
+        ) => {
             let text = "certificate message is too large";
             told(RULE, text, About::Certificate, "too_large", text.into())
         }

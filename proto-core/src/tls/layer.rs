@@ -4,7 +4,8 @@
 //! - It remembers places in the input it was shown. So the unread input is kept here, and every call is shown the same.
 //! - Received records come as vectors of their own: they are copied out once.
 //! - Output that does not fit returns the size it needs; it is asked again with that.
-//! - After an error one call more gives the alert that the peer is to be told.
+//! - After an error it gives the alert that the peer is to be told, if it is asked only while it has something to send: it
+//!   must not look at its input again.
 //! - `PeerClosed` comes once, and writing stays possible after it.
 //! - A goodbye during the handshake finds no state to be said in: it is left out. Every loop has a budget.
 use super::faults::{self, Stage};
@@ -75,12 +76,7 @@ enum Did {
 }
 
 /// Takes what rustls has reached. The first value is how much input is done with.
-fn take<D>(
-    status: UnbufferedStatus<'_, '_, D>,
-    job: Job<'_>,
-    plain: &mut Vec<u8>,
-    wire: &mut Tx,
-) -> (usize, Did) {
+fn take<D>(status: UnbufferedStatus<'_, '_, D>, job: Job<'_>, plain: &mut Vec<u8>, wire: &mut Tx) -> (usize, Did) {
     let UnbufferedStatus { mut discard, state } = status;
     let did = match state {
         Err(e) => Did::Failed(e),
@@ -107,9 +103,9 @@ fn take<D>(
         Ok(ConnectionState::PeerClosed) => Did::Ended,
         Ok(ConnectionState::WriteTraffic(mut traffic)) => match job {
             Job::Read => Did::Done(true),
-            Job::Seal(piece) => Did::Done(put(wire, piece.len() + OVERHEAD, |to| {
-                traffic.encrypt(piece, to).map_err(needed)
-            })),
+            Job::Seal(piece) => {
+                Did::Done(put(wire, piece.len() + OVERHEAD, |to| traffic.encrypt(piece, to).map_err(needed)))
+            }
             Job::Goodbye => Did::Done(put(wire, OVERHEAD, |to| traffic.queue_close_notify(to).map_err(needed))),
         },
         // Early data is never accepted, and what is closed on both sides says nothing more.
@@ -130,10 +126,12 @@ fn put(wire: &mut Tx, guess: usize, mut f: impl FnMut(&mut [u8]) -> Result<usize
     let mut room = guess;
     for _ in 0..2 {
         let mut need = None;
-        wire.put_with(room, |to| f(to).unwrap_or_else(|n| {
-            need = Some(n);
-            0
-        }));
+        wire.put_with(room, |to| {
+            f(to).unwrap_or_else(|n| {
+                need = Some(n);
+                0
+            })
+        });
         match need {
             None => return true,
             Some(n) => room = n,
@@ -216,12 +214,8 @@ impl Tls {
     /// The alert goes out, and everything after this is the same fault.
     fn fail(&mut self, e: &Error, wire: &mut Tx) -> Fault {
         let mut nothing = Vec::new();
-        for _ in 0..8 {
-            match self.step(Job::Read, &mut nothing, wire) {
-                Did::More => {}
-                _ => break,
-            }
-        }
+        // Only what waits to be sent: it must not look at its input again.
+        while self.state().wants_write() && matches!(self.step(Job::Read, &mut nothing, wire), Did::More) {}
         let found = self.found.take().unwrap_or_default();
         let client = matches!(self.side, Side::Client(_));
         let at = Stage { client, ready: self.ready, offset: self.offset(), head: &self.head };
@@ -270,7 +264,7 @@ impl Tls {
         }
     }
     /// Takes over new input.
-    fn swallow(&mut self, input: &mut Vec<u8>) -> Result<(), Fault> {
+    fn swallow(&mut self, input: &mut Vec<u8>) {
         self.received += input.len() as u64;
         if self.head.len() < HEAD && !self.ready {
             let room = HEAD - self.head.len();
@@ -280,12 +274,8 @@ impl Tls {
             (self.inbox, self.at) = (core::mem::take(input), 0);
         } else {
             self.inbox.drain(..core::mem::take(&mut self.at));
-            self.inbox.append(input);
+            self.inbox.append(&mut core::mem::take(input)); // whose storage is not kept either
         }
-        if !self.ready && self.received > self.limits.handshake_bytes as u64 {
-            return Err(self.give_up(faults::long_handshake(self.limits.handshake_bytes)));
-        }
-        Ok(())
     }
 }
 
@@ -309,7 +299,7 @@ impl Layer for Tls {
             input.clear();
             return Err(fault);
         }
-        self.swallow(input)?;
+        self.swallow(input);
         if self.ended {
             (self.inbox, self.at) = (Vec::new(), 0); // nothing after a goodbye means anything (RFC 8446 section 6.1)
         }
@@ -318,6 +308,9 @@ impl Layer for Tls {
             self.ready = true;
             self.head = Vec::new();
             return Ok(Some(self.info()));
+        }
+        if !self.ready && self.received > self.limits.handshake_bytes as u64 {
+            return Err(self.give_up(faults::long_handshake(self.limits.handshake_bytes)));
         }
         if self.at == self.inbox.len() {
             (self.inbox, self.at) = (Vec::new(), 0); // an idle connection keeps no storage

@@ -26,9 +26,9 @@ impl fmt::Display for BadPem {
         match self {
             BadPem::Nothing(what) => write!(f, "no {what} in it (PEM expected)"),
             BadPem::Broken(why) => f.write_str(why),
-            BadPem::Version1 => f.write_str(
-                "certificate is X.509 v1 without subjectAltName; re-issue it with generate_certs",
-            ),
+            BadPem::Version1 => {
+                f.write_str("certificate is X.509 v1 without subjectAltName; re-issue it with generate_certs")
+            }
             BadPem::Mismatch => f.write_str("key does not match the certificate"),
         }
     }

@@ -13,7 +13,8 @@ fn facts_of_a_certificate() {
     assert!(c.is_self_issued());
     assert_eq!((format!("{}", c.key), c.signature.as_str()), ("ECDSA P-256".into(), "ecdsa-with-SHA256"));
     let names: Vec<String> = c.san.iter().flatten().map(|s| format!("{s}")).collect();
-    let wanted = "DNS:www.example.com DNS:*.example.org IP:127.0.0.1 IP:::1 email:a@example.com URI:https://example.com/x";
+    let wanted =
+        "DNS:www.example.com DNS:*.example.org IP:127.0.0.1 IP:::1 email:a@example.com URI:https://example.com/x";
     assert_eq!(names.join(" "), wanted);
     assert_eq!(c.hosts(), ["www.example.com", "*.example.org", "127.0.0.1", "::1"]);
     let usages: Vec<String> = c.usages.iter().flatten().map(|s| format!("{s}")).collect();

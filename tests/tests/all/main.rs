@@ -16,6 +16,7 @@ mod scenarios;
 mod simulated;
 mod statistics;
 mod tidy;
+mod tls_layer;
 mod ways;
 
 #[global_allocator]
