@@ -18,5 +18,6 @@ pub mod replay;
 pub mod service;
 pub mod stats;
 pub mod text;
+pub mod tls;
 pub mod tools;
 pub mod work;

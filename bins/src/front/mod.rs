@@ -17,6 +17,7 @@ use core::time::Duration;
 use proto_core::http1::server::{Event, Request, Response};
 use proto_core::http1::{Config, FieldBlock, Page, Server};
 use proto_core::{ConnEvent, Conns, Deadline, Fault, Feed, Input, Misuse, Peer, Start, Step, Token, Tx};
+use std::sync::Arc;
 
 #[cfg(test)]
 pub(crate) mod scripted;
@@ -50,7 +51,7 @@ pub struct Front {
     /// The life of the server.
     pub service: Service,
     conns: Conns<Server>,
-    config: Config,
+    config: Arc<Config>,
     /// A client's last byte does not cancel what it asked for.
     pub finish_for_gone: bool,
     /// Connections whose answers have changed outside of a reading.
@@ -75,7 +76,7 @@ impl Front {
         Front {
             service: Service::new(settings),
             conns: Conns::new(0),
-            config: Config { page: Page::Html, ..config },
+            config: Arc::new(Config { page: Page::Html, ..config }),
             finish_for_gone: false,
             again: Vec::new(),
             reading: None,
@@ -181,7 +182,7 @@ impl Front {
         match input {
             Input::Accepted { conn, peer, .. } if conn.part() == 0 => match self.service.admit(conn, &peer, cx) {
                 Ok(()) => {
-                    self.conns.insert(conn, Server::new(self.config), Vec::new(), cx);
+                    self.conns.insert(conn, Server::new(self.config.clone()), Vec::new(), cx);
                     desk.opened(conn, &peer, self, cx);
                 }
                 Err(why) => {

@@ -3,6 +3,7 @@ use crate::log::Format;
 use crate::outcome::Code;
 use crate::stats::{Look, Stats, Totals};
 use crate::text::Clock;
+use crate::tls::Reload;
 use core::fmt;
 use core::net::IpAddr;
 use core::time::Duration;
@@ -12,11 +13,13 @@ use proto_core::{
 use std::collections::BTreeMap;
 
 mod control;
+mod guard;
 mod guests;
 mod settings;
 mod waiting;
 
 pub use control::CONTROL;
+pub use guard::days_left;
 use control::Control;
 use guests::Client;
 pub use guests::Refusal;
@@ -34,6 +37,8 @@ pub enum Note {
     Ask,
     /// My totals.
     Totals(Totals),
+    /// Read your files again.
+    Reload,
     /// Of an app that has jobs: what one of them made.
     Made(Bytes),
 }
@@ -48,6 +53,8 @@ pub enum Life {
     On,
     /// Tell the clients and finish their connections; no new ones come.
     Drain,
+    /// Certificates and revocation lists were read anew: what was allowed may not be any more.
+    Reloaded,
 }
 
 /// The part.
@@ -70,6 +77,7 @@ pub struct Service {
     complaints: u64,
     control: Control,
     waiting: Waiting,
+    reload: Reload,
     full_of_driver: bool,
 }
 
@@ -93,6 +101,7 @@ impl Service {
             complaints: 0,
             control: Control::default(),
             waiting: Waiting::default(),
+            reload: Reload::default(),
             full_of_driver: false,
         }
     }
@@ -229,6 +238,16 @@ impl Service {
                 }
                 Life::On
             }
+            Input::Signal(Signal::Reload) => {
+                self.tell(Note::Reload, cx);
+                self.begin_reload(cx);
+                Life::On
+            }
+            Input::Post(_, Note::Reload) => {
+                self.begin_reload(cx);
+                Life::On
+            }
+            Input::Answer(..) => self.reloading(input, cx),
             Input::Post(_, Note::Drain) => self.stop(false, cx),
             Input::Post(_, Note::Stop) => self.stop(true, cx),
             Input::Post(from, Note::Ask) => {

@@ -1,6 +1,7 @@
 //! A server's settings.
 use crate::cli::{Cidr, ServerArgs};
 use crate::log::Format;
+use crate::tls::Guard;
 use core::time::Duration;
 
 /// A server's limits and settings, from its flags.
@@ -27,6 +28,8 @@ pub struct Settings {
     pub json: bool,
     /// Standard output is not a log: the app writes lines of its own.
     pub raw: bool,
+    /// Whether clients speak TLS.
+    pub guard: Guard,
 }
 
 impl Settings {
@@ -48,6 +51,7 @@ impl Settings {
             format: args.log_format,
             json: args.json,
             raw: false,
+            guard: Guard::Clear,
         }
     }
 }

@@ -149,7 +149,7 @@ impl Server {
                 _ => length,
             },
             keep,
-            say_keep: self.say_keep_alive || self.asked.version == Version::Http10,
+            say_keep: self.rules.config.say_keep_alive || self.asked.version == Version::Http10,
         };
         let before = tx.len();
         let body = if mute { &[] } else { body };
@@ -169,7 +169,7 @@ impl Server {
     /// So much of the request's body is unread that the connection closes rather than drop it.
     fn is_stuck(&self) -> bool {
         match &self.reading {
-            Reading::Body(incoming) => self.asked.continues || incoming.left() > self.rules.limits.drain,
+            Reading::Body(incoming) => self.asked.continues || incoming.left() > self.rules.config.limits.drain,
             _ => false,
         }
     }
