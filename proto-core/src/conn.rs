@@ -229,6 +229,10 @@ impl<M: Machine> Conn<M> {
         Ok(())
     }
 
+    /// All layers have done their handshakes.
+    pub fn is_ready(&self) -> bool {
+        self.stages.iter().all(|s| s.ready)
+    }
     /// More about a layer's fault.
     pub fn grounds(&self) -> Option<&Grounds> {
         self.stages.iter().find_map(|s| s.layer.grounds())

@@ -47,6 +47,7 @@ mod layer;
 pub mod line;
 mod machine;
 mod op;
+pub mod pipe;
 mod slots;
 mod start;
 mod table;

@@ -68,6 +68,8 @@ pub(super) struct Client {
     pub too_long: u32,
     pub not_utf8: bool,
     pub leaving: bool,
+    /// Its handshake goes on: nobody hears of it yet.
+    pub shaking: bool,
 }
 
 impl Client {
@@ -83,6 +85,7 @@ impl Client {
             too_long: 0,
             not_utf8: false,
             leaving: false,
+            shaking: false,
         }
     }
     pub fn deadline(&self) -> Option<Instant> {

@@ -57,16 +57,36 @@ impl ChatServer {
         if let Err(why) = self.service.admit(t, peer, cx) {
             return self.refuse(t, &peer.remote, why, cx);
         }
-        let fd = peer.fd;
-        self.service.log_at(cx, format_args!("Client connected from {} (fd={fd})", peer.remote));
-        self.conns.insert(t, line::Lines::new(line::Limits::default()), Vec::new(), cx);
-        let client = Client::new(fd, peer.remote.clone(), &self.options, cx.now);
-        let stranger = client.stranger.is_some();
+        let machine = line::Lines::new(line::Limits::default());
+        if !self.service.enrol(&mut self.conns, t, machine, cx) {
+            return;
+        }
+        let mut client = Client::new(peer.fd, peer.remote.clone(), &self.options, cx.now);
+        client.shaking = self.service.is_guarded();
+        let shaking = client.shaking;
         self.clients.insert(t, client);
+        if !shaking {
+            self.arrived(t, cx);
+        }
+    }
+    /// It is connected, and has shown who it is if it must.
+    fn arrived(&mut self, t: Token, cx: &mut ChatCx<'_>) {
+        let Some(c) = self.clients.get_mut(t) else { return };
+        c.shaking = false;
+        let (from, fd, stranger) = (&c.remote, c.fd, c.stranger.is_some());
+        self.service.log_at(cx, format_args!("Client connected from {from} (fd={fd})"));
         if stranger {
             return self.arm(t);
         }
         self.enter(t, cx);
+    }
+    /// A connection's layer has failed.
+    fn complain(&mut self, t: Token, cx: &mut ChatCx<'_>) {
+        if let Some(c) = self.clients.get_mut(t) {
+            c.leaving = true;
+            self.service.log_failure(self.conns.peek(t), &c.remote, cx);
+        }
+        self.chat.leave(t, "");
     }
     /// It is one of us now.
     fn enter(&mut self, t: Token, cx: &mut ChatCx<'_>) {
@@ -110,7 +130,7 @@ impl ChatServer {
     /// Goes through a client's lines as far as its allowance reaches.
     fn read(&mut self, mut feed: Feed<'_>, t: Token, cx: &mut ChatCx<'_>) {
         while let Some(c) = self.clients.get_mut(t).filter(|c| !c.leaving) {
-            if !c.allowance.has_line(self.options.flood, cx.now) {
+            if !c.shaking && !c.allowance.has_line(self.options.flood, cx.now) {
                 self.slow_down(t, cx);
                 break;
             }
@@ -122,11 +142,16 @@ impl ChatServer {
                         line::Event::TooLong(bytes) => self.too_long(t, bytes, cx),
                     }
                 }
+                Ok(Step::Event(ConnEvent::Ready(_))) => self.arrived(t, cx),
                 Ok(Step::Closed) => {
                     self.leave(t, "", cx);
                     break;
                 }
-                _ => break,
+                Err(_) => {
+                    self.complain(t, cx);
+                    break;
+                }
+                Ok(Step::NeedMore | Step::Paused) => break,
             }
         }
         self.conns.done(feed);
@@ -199,7 +224,7 @@ impl ChatServer {
         self.chat.leave(t, "");
         self.conns.remove(t);
         self.timers.disarm(t);
-        if let Some(c) = self.clients.remove(t) {
+        if let Some(c) = self.clients.remove(t).filter(|c| !c.shaking) {
             self.service.log_at(cx, format_args!("Client disconnected (fd={})", c.fd));
         }
         self.service.closed(t, cx);
@@ -210,6 +235,11 @@ impl ChatServer {
             self.chat.reply(t, "! idle too long");
             self.drop_event(t, "idle");
             self.leave(t, "", cx);
+        }
+        while let Some((t, told)) = self.conns.due(cx) {
+            if told.is_err() {
+                self.complain(t, cx);
+            }
         }
         while let Some(t) = self.timers.pop(cx.now) {
             let Some(c) = self.clients.get_mut(t) else { continue };
@@ -286,11 +316,11 @@ impl App for ChatServer {
         self.orders(cx);
         self.deliver(cx);
         self.tell_events(cx);
-        self.conns.settle(cx, |_, _| {}); // lines have no faults
+        self.conns.settle(cx, |_, _| {}); // lines have no faults, and those of a layer are told in the next reading
     }
     fn deadline(&self) -> Option<Deadline> {
         let next = self.timers.next().map(|(at, _)| Deadline { at, since: at, why: "slow or flooding client" });
-        Deadline::earliest(self.service.deadline(), next)
+        [self.service.deadline(), self.conns.deadline(), next].into_iter().fold(None, Deadline::earliest)
     }
     fn work(job: Infallible) -> Note {
         match job {}

@@ -1,6 +1,6 @@
 //! TLS between clients and the app: the layer of each connection, what is said of failures, and new files on SIGHUP.
 use super::{Life, Note, ServerCx, Service};
-use crate::tls::{Guard, explain};
+use crate::tls::Guard;
 use core::time::Duration;
 use proto_core::x509::{Certificate, Date};
 use proto_core::{About, Addr, Conn, Conns, Grounds, Input, Machine, Token};

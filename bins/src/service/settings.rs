@@ -33,6 +33,10 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The same, with what stands between the clients and the app.
+    pub fn guarded(self, guard: Guard) -> Self {
+        Settings { guard, ..self }
+    }
     /// `default_max`: clients at once without `--max-conns`; `None` is what the driver can hold.
     pub fn new(args: &ServerArgs, default_max: Option<u32>) -> Self {
         Settings {

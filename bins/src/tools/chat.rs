@@ -1,12 +1,12 @@
 //! `chat_server`, `chat_client`.
 use super::simulate::{Scene, simulate};
-use super::{running, server_plan, target};
+use super::{client_tls, running, server_plan, target};
 use crate::chat::Resume;
 use crate::chat::core::Limits;
 use crate::chat::member::{Flood, Slow};
 use crate::chat::names::clean;
 use crate::chat::server::{ChatServer, Options as ChatOptions};
-use crate::cli::{ClientArgs, DriverArgs, Plan, ServerArgs, Tool, size};
+use crate::cli::{ClientArgs, ClientTlsArgs, DriverArgs, Plan, ServerArgs, ServerTlsArgs, Tool, size};
 use crate::line_client::{LineClient, Options};
 use crate::outcome::{Code, Failure};
 use crate::service::Settings;
@@ -40,6 +40,8 @@ Examples:
 pub struct ChatServerTool {
     #[command(flatten)]
     args: ServerArgs,
+    #[command(flatten)]
+    tls: ServerTlsArgs,
     /// Bytes that may wait for a client that reads slowly
     #[arg(long, value_name = "SIZE", default_value = "256KiB", value_parser = size, help_heading = "Limits")]
     client_queue: usize,
@@ -152,6 +154,7 @@ impl Tool for ChatServerTool {
         if self.args.threads > 1 {
             return Err(Failure::usage("--threads: all clients of a chat must be on one loop"));
         }
+        self.tls.check(&[], &self.args.driver)?;
         let mut plan = server_plan(Self::NAME, &self.args)?;
         plan.notes.extend(self.password_file.as_ref().and_then(SecretFile::warning));
         Ok(plan)
@@ -167,7 +170,7 @@ impl Tool for ChatServerTool {
             password: self.password_file.as_ref().map(|f| f.secret.clone()),
             events: self.ndjson,
         };
-        ChatServer::new(Settings::new(&self.args, Some(CLIENTS)), options)
+        ChatServer::new(Settings::new(&self.args, Some(CLIENTS)).guarded(self.tls.guard(&[])), options)
     }
 }
 
@@ -187,6 +190,11 @@ Examples:
 pub struct ChatClientTool {
     #[command(flatten)]
     args: ClientArgs,
+    #[command(flatten)]
+    tls: ClientTlsArgs,
+    /// Speak TLS; --ca, --cert, --pin and --insecure mean it too
+    #[arg(long = "tls", help_heading = "TLS")]
+    over_tls: bool,
     /// Connect again when the connection is lost, and hear what was said meanwhile
     #[arg(long)]
     reconnect: bool,
@@ -210,6 +218,7 @@ impl Tool for ChatClientTool {
         simulate(self, self.args.driver.sim.as_ref(), Scene::Chat)
     }
     fn plan(&self) -> Result<Plan, Failure> {
+        client_tls(&self.tls, self.over_tls, &self.args)?;
         let notes = self.password_file.as_ref().and_then(SecretFile::warning).into_iter().collect();
         Ok(Plan { config: Config { stdin: true, ..Config::default() }, notes, ..Plan::default() })
     }
@@ -218,6 +227,8 @@ impl Tool for ChatClientTool {
         let greeting = if self.args.quiet { String::new() } else { hello.into() };
         let options =
             Options { greeting, notices: true, editing: !self.plain, names: true, ..Options::plain(Self::NAME) };
+        let tls = client_tls(&self.tls, self.over_tls, &self.args).map_err(|f| f.text);
+        let options = Options { tls, ..options };
         let client = LineClient::new(target(&self.args), options);
         let password = self.password_file.as_ref().map(|f| f.secret.clone());
         if password.is_none() && !self.reconnect {

@@ -14,7 +14,8 @@ pub use http::HttpServerTool;
 pub use load_echo::{EpollEchoTool, IoUringEchoTool};
 pub use pool::{BenchmarkTool, SingleThreadTool, ThreadpoolTool};
 
-use crate::cli::{ClientArgs, Plan, ServerArgs};
+use crate::cli::{ClientArgs, ClientTlsArgs, Plan, ServerArgs};
+use crate::tls::ClientTls;
 use crate::dialer::{Family, Target};
 use crate::outcome::{Code, Failure};
 use crate::service::CONTROL;
@@ -34,6 +35,12 @@ fn target(args: &ClientArgs) -> Target {
         _ => Family::Any,
     };
     Target { host: args.host.clone(), port: args.port, family, timeout: args.connect_timeout }
+}
+
+/// TLS of a client, if a flag asks for it.
+fn client_tls(tls: &ClientTlsArgs, on: bool, args: &ClientArgs) -> Result<Option<ClientTls>, Failure> {
+    let wanted = on || tls.is_given();
+    wanted.then(|| tls.setup(&args.host, &[], &args.driver)).transpose()
 }
 
 /// The plan of a server: its listeners, its control socket, its settings.
