@@ -1,5 +1,6 @@
 //! The tools, as pure apps. Each binary's `main` is wiring: parse the command line, build the app, run it on a driver.
 
+pub mod certs;
 pub mod chat;
 pub mod cli;
 pub mod console;

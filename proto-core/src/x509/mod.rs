@@ -6,10 +6,12 @@ use alloc::{format, string::String, vec::Vec};
 use core::fmt::Write;
 use core::net::IpAddr;
 
+mod crl;
 mod der;
 mod names;
 mod time;
 
+pub use crl::{RevocationList, Revoked};
 pub use der::Malformed;
 use der::{BITS, BOOLEAN, Der, INTEGER, OCTETS, OID, SEQUENCE, SET, Value};
 pub use names::{Name, San};
@@ -118,7 +120,7 @@ impl<'a> Certificate<'a> {
         let mut cert = Certificate {
             der,
             version,
-            serial: serial.strip_prefix(&[0]).filter(|s| !s.is_empty()).unwrap_or(serial),
+            serial: crl::bare(serial),
             issuer,
             subject,
             not_before,
