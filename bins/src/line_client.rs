@@ -5,7 +5,7 @@ use crate::console::{self, Console};
 use crate::dialer::{Dialer, Target};
 use crate::outcome::{Code, Failure};
 use crate::text::Escaped;
-use crate::tls::{ClientTls, failure};
+use crate::tls::ClientTls;
 use core::convert::Infallible;
 use core::time::Duration;
 use proto_core::pipe::Pipe;
@@ -289,7 +289,11 @@ impl LineClient {
     /// A layer of the connection has failed.
     fn broken(&mut self, cx: &mut ClientCx<'_>) {
         let grounds = self.conn.and_then(|t| self.conns.peek(t)?.grounds());
-        let failed = grounds.map(failure).unwrap_or_else(|| Failure::new(Code::Protocol, "connection is broken"));
+        let tls = self.options.tls.as_ref().ok().and_then(Option::as_ref);
+        let failed = match (grounds, tls) {
+            (Some(grounds), Some(tls)) => tls.failure(grounds, cx.wall()),
+            _ => Failure::new(Code::Protocol, "connection is broken"),
+        };
         self.fail(&failed, cx);
     }
     fn heard(&mut self, chunk: &[u8], cx: &mut ClientCx<'_>) {

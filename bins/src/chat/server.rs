@@ -29,6 +29,7 @@ impl ChatServer {
     /// With the service's settings.
     pub fn new(settings: Settings, options: Options) -> Self {
         let mut chat = Chat::new(options.limits, options.notices, settings.utc);
+        chat.certified = options.certified;
         let mut service = Service::new(settings);
         service.take_orders();
         if options.events {
@@ -46,6 +47,10 @@ impl ChatServer {
     }
     fn start(&mut self, start: &Start, cx: &mut ChatCx<'_>) {
         let port = start.port().map_or_else(|| "a unix socket".into(), |p| format!("port {p}"));
+        if self.options.certified && !self.options.events {
+            let banner = format!("Secure chat server on {port}\nRequiring client certificates signed by our CA");
+            return self.service.start(start, &banner, cx);
+        }
         if !self.options.events {
             return self.service.start(start, &format!("Chat server started on {port}"), cx);
         }
@@ -90,7 +95,10 @@ impl ChatServer {
     }
     /// It is one of us now.
     fn enter(&mut self, t: Token, cx: &mut ChatCx<'_>) {
-        self.chat.enter(t, cx.wall());
+        self.enter_as(t, None, cx);
+    }
+    pub(super) fn enter_as(&mut self, t: Token, name: Option<&str>, cx: &mut ChatCx<'_>) {
+        self.chat.enter_as(t, name, cx.wall());
         if !self.options.motd.is_empty() {
             let motd = self.options.motd.clone();
             self.chat.reply(t, &motd);
@@ -142,6 +150,7 @@ impl ChatServer {
                         line::Event::TooLong(bytes) => self.too_long(t, bytes, cx),
                     }
                 }
+                Ok(Step::Event(ConnEvent::Ready(info))) if self.options.certified => self.identify(t, &info, cx),
                 Ok(Step::Event(ConnEvent::Ready(_))) => self.arrived(t, cx),
                 Ok(Step::Closed) => {
                     self.leave(t, "", cx);
@@ -295,8 +304,10 @@ impl App for ChatServer {
     type Msg = Note;
 
     fn handle(&mut self, input: Input<'_, Note>, cx: &mut ChatCx<'_>) {
-        if self.service.handle(&input, cx) == Life::Drain {
-            self.stop(cx);
+        match self.service.handle(&input, cx) {
+            Life::Drain => self.stop(cx),
+            Life::Reloaded => self.cut_revoked(cx),
+            Life::On => {}
         }
         match input {
             Input::Start(start) => self.start(start, cx),

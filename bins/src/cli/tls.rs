@@ -171,10 +171,11 @@ impl ClientTlsArgs {
     /// What is wrong with files or flags.
     pub fn setup(&self, host: &str, alpn: &[&str], driver: &DriverArgs) -> Result<ClientTls, Failure> {
         let (common, peers) = self.parts(alpn, driver)?;
+        let own = common.identity.as_ref().map(|i| i.leaf().to_vec());
         let setup = ClientSetup::new(common, peers).map_err(|e| Failure::usage(e.0))?;
         let name = self.server_name.clone().unwrap_or_else(|| host.into());
         setup.layer(&name).map_err(|e| Failure::usage(e.0))?;
-        Ok(ClientTls { setup, name })
+        Ok(ClientTls { setup, name, own, mutual: false })
     }
     /// What a setup is made of.
     ///

@@ -4,7 +4,7 @@ mod files;
 mod reload;
 mod server;
 
-pub use client::{ClientTls, Dialed};
+pub use client::{ClientTls, Dialed, report};
 pub use files::{PemFile, Pin, Trust, roots, trust};
 pub use reload::Reload;
 pub use server::{Files, Guard, identity};

@@ -6,6 +6,7 @@ mod http;
 mod load_echo;
 mod pool;
 mod simulate;
+mod tls_chat;
 
 pub use chat::{ChatClientTool, ChatServerTool};
 pub use coro::CoroHttpTool;
@@ -13,6 +14,7 @@ pub use echo::{EchoClientTool, EchoServerTool};
 pub use http::HttpServerTool;
 pub use load_echo::{EpollEchoTool, IoUringEchoTool};
 pub use pool::{BenchmarkTool, SingleThreadTool, ThreadpoolTool};
+pub use tls_chat::{TlsChatClientTool, TlsChatServerTool};
 
 use crate::cli::{ClientArgs, ClientTlsArgs, Plan, ServerArgs};
 use crate::tls::ClientTls;
