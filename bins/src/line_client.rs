@@ -10,9 +10,7 @@ use core::convert::Infallible;
 use core::time::Duration;
 use proto_core::pipe::Pipe;
 use proto_core::terminal::Event;
-use proto_core::{
-    App, Chunk, ConnEvent, Conns, Cx, Deadline, Feed, Input, Op, Reason, Signal, Start, Step, Token, Tx,
-};
+use proto_core::{App, Chunk, ConnEvent, Conns, Cx, Deadline, Feed, Input, Op, Reason, Signal, Start, Step, Token, Tx};
 use rand_core::RngCore;
 
 type ClientCx<'a> = Cx<'a, Infallible, Infallible>;

@@ -50,9 +50,8 @@ impl ChatServer {
             lists.iter().filter_map(|l| RevocationList::parse(l.as_ref()).ok()).collect();
         for t in self.service.tokens() {
             let shown = self.clients.get(t).and_then(|c| c.shown.as_ref());
-            let found = shown.and_then(|s| {
-                lists.iter().filter(|l| l.issuer.raw() == s.issuer).find_map(|l| l.find(&s.serial))
-            });
+            let found =
+                shown.and_then(|s| lists.iter().filter(|l| l.issuer.raw() == s.issuer).find_map(|l| l.find(&s.serial)));
             if let Some(revoked) = found {
                 let (serial, why) = (proto_core::x509::hex(revoked.serial, ""), revoked.reason());
                 let who = self.chat.member(t).map_or_else(String::new, |m| m.nick.clone());

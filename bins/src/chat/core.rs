@@ -94,7 +94,8 @@ pub struct Chat {
 impl Chat {
     /// An empty chat.
     pub fn new(limits: Limits, notices: bool, utc: bool) -> Self {
-        Chat { certified: false,
+        Chat {
+            certified: false,
             members: Slots::default(),
             nicks: BTreeMap::new(),
             rooms: BTreeMap::new(),

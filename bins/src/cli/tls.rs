@@ -31,7 +31,14 @@ pub struct TlsArgs {
     #[arg(long, alias = "tls-crl", value_name = "FILE", value_parser = PemFile::read, requires = "ca", help_heading = "TLS")]
     pub crl: Option<PemFile>,
     /// A certificate of which no list tells, or only an old one: fail or warn (accept it)
-    #[arg(long, value_name = "HOW", default_value = "fail", value_enum, hide_possible_values = true, help_heading = "TLS")]
+    #[arg(
+        long,
+        value_name = "HOW",
+        default_value = "fail",
+        value_enum,
+        hide_possible_values = true,
+        help_heading = "TLS"
+    )]
     pub crl_policy: CrlPolicy,
     /// Lowest version: 1.2 or 1.3
     #[arg(long, value_name = "VERSION", default_value = "1.2", value_parser = ["1.2", "1.3"], hide_possible_values = true, help_heading = "TLS")]
@@ -147,7 +154,14 @@ pub struct ClientTlsArgs {
     #[arg(long, alias = "tls-ca", value_name = "FILE", value_parser = PemFile::read_all, help_heading = "TLS")]
     pub ca: Option<PemFile>,
     /// Whose CAs to believe without --ca: system, or bundled (Mozilla's list)
-    #[arg(long, value_name = "WHOSE", default_value = "system", value_enum, hide_possible_values = true, help_heading = "TLS")]
+    #[arg(
+        long,
+        value_name = "WHOSE",
+        default_value = "system",
+        value_enum,
+        hide_possible_values = true,
+        help_heading = "TLS"
+    )]
     pub roots: Trust,
     /// Do not mind what is wrong with the server's certificate: all, name or chain
     #[arg(long, value_name = "WHAT", num_args = 0..=1, require_equals = true, default_missing_value = "all", value_enum, hide_possible_values = true, help_heading = "TLS")]

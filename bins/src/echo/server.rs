@@ -6,7 +6,9 @@ use core::convert::Infallible;
 use core::fmt;
 use core::time::Duration;
 use proto_core::pipe::Pipe;
-use proto_core::{Addr, App, Chunk, ConnEvent, Conns, Deadline, Feed, Input, Op, Peer, Reason, Slots, Start, Step, Token};
+use proto_core::{
+    Addr, App, Chunk, ConnEvent, Conns, Deadline, Feed, Input, Op, Peer, Reason, Slots, Start, Step, Token,
+};
 
 /// Part byte of the datagram socket.
 const UDP: u8 = 1;

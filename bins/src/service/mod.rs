@@ -19,8 +19,8 @@ mod settings;
 mod waiting;
 
 pub use control::CONTROL;
-pub use guard::days_left;
 use control::Control;
+pub use guard::days_left;
 use guests::Client;
 pub use guests::Refusal;
 pub use settings::Settings;

@@ -17,11 +17,11 @@ pub use pool::{BenchmarkTool, SingleThreadTool, ThreadpoolTool};
 pub use tls_chat::{TlsChatClientTool, TlsChatServerTool};
 
 use crate::cli::{ClientArgs, ClientTlsArgs, Plan, ServerArgs};
-use crate::tls::ClientTls;
 use crate::dialer::{Family, Target};
 use crate::outcome::{Code, Failure};
 use crate::service::CONTROL;
 use crate::stats::SAMPLE;
+use crate::tls::ClientTls;
 use drivers::{Bound, Config, Kind, listen};
 use proto_core::Addr;
 use std::io::Write;

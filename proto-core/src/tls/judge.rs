@@ -66,7 +66,7 @@ fn of_certificate(e: &CertificateError, certs: &[Certificate<'_>], role: Role, n
         }
         C::UnknownIssuer => unknown_issuer(certs, role),
         C::Revoked => {
-            let detail = leaf.map(|c| format!("{} (serial {})", c.subject.short(), c.serial_hex()));
+            let detail = leaf.map(|c| format!("serial {}", c.serial_hex()));
             defect("revoked", "certificate revoked", detail.unwrap_or_default())
         }
         C::UnknownRevocationStatus => {

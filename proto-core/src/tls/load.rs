@@ -91,10 +91,14 @@ impl Identity {
             }
             broken(&e, "private key")
         })?;
-        let key = CertifiedKey::from_der(chain.clone(), key, &provider()).map_err(|e| match e {
-            rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch) => BadPem::Mismatch,
-            other => BadPem::Broken(format!("key cannot be used: {other}")),
-        })?;
+        let unusable = |e: rustls::Error| BadPem::Broken(format!("key cannot be used: {e}"));
+        let key = provider().key_provider.load_private_key(key).map_err(unusable)?;
+        let of_key = key.public_key();
+        let of_leaf = chain.first().and_then(|c| Certificate::parse(c).ok()).map(|c| c.spki);
+        if of_key.is_some_and(|k| Some(k.as_ref()) != of_leaf) {
+            return Err(BadPem::Mismatch);
+        }
+        let key = CertifiedKey::new(chain.clone(), key);
         Ok(Identity { key: Arc::new(SingleCertAndKey::from(key)), chain })
     }
     /// The certificate itself, in DER.

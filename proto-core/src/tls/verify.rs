@@ -4,6 +4,7 @@ use super::{Found, Shared, lock};
 use crate::x509::{Certificate, Date};
 use crate::{Bytes, Defect};
 use alloc::{format, string::String, string::ToString, sync::Arc, vec::Vec};
+use core::time::Duration;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
@@ -51,6 +52,11 @@ fn too_long(n: usize, longest: usize) -> Option<Defect> {
     (n > longest).then(|| defect("long_chain", "certificate chain is too long", detail))
 }
 
+fn is_name(e: &Error) -> bool {
+    use CertificateError as C;
+    matches!(e, Error::InvalidCertificate(C::NotValidForName | C::NotValidForNameContext { .. }))
+}
+
 const REFUSED: Error = Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure);
 
 impl ServerCheck {
@@ -72,13 +78,11 @@ impl ServerCheck {
             Some(inner) => inner.verify_server_cert(leaf, rest, name, ocsp, now).err(),
             None => Some(CertificateError::UnknownIssuer.into()),
         };
-        let is_name = |e: &Error| {
-            use CertificateError as C;
-            matches!(e, Error::InvalidCertificate(C::NotValidForName | C::NotValidForNameContext { .. }))
-        };
         if let Some(e) = verdict.filter(|e| !is_name(e)) {
             let d = judge::of_chain(&e, chain, Role::Server, date(now));
             all.push((e, d, self.skip.chain));
+            let word = all.first().map_or("", |(_, d, _)| d.word);
+            all.extend(self.undated(chain, leaf, rest, name, now).filter(|(_, d, _)| d.word != word));
         }
         let parsed = rustls::server::ParsedCertificate::try_from(leaf);
         if let Some(e) = parsed.ok().and_then(|c| rustls::client::verify_server_name(&c, name).err()) {
@@ -95,6 +99,21 @@ impl ServerCheck {
         all.extend(self.pin(leaf));
         all.sort_by_key(|(_, _, skipped)| *skipped);
         all
+    }
+    /// What would be wrong with the chain if the dates were right.
+    fn undated(
+        &self,
+        chain: &[Bytes],
+        leaf: &CertificateDer<'_>,
+        rest: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Option<(Error, Defect, bool)> {
+        let c = Certificate::parse(leaf).ok().filter(|c| c.not_after < date(now) || c.not_before > date(now))?;
+        let when = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(c.not_after.0).ok()?));
+        let e = self.chain.as_ref()?.verify_server_cert(leaf, rest, name, &[], when).err().filter(|e| !is_name(e))?;
+        let d = judge::of_chain(&e, chain, Role::Server, date(when));
+        Some((e, d, self.skip.chain))
     }
     fn pin(&self, leaf: &[u8]) -> Option<(Error, Defect, bool)> {
         let key = Certificate::parse(leaf).map(|c| super::sha256(c.spki)).unwrap_or_default();

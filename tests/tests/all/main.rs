@@ -16,7 +16,9 @@ mod scenarios;
 mod simulated;
 mod statistics;
 mod tidy;
+mod tls_cases;
 mod tls_layer;
+mod tls_tools;
 mod ways;
 
 #[global_allocator]
