@@ -336,6 +336,8 @@ fn certificates_of_servers() {
         ("www.example.com.evil.test", &["www.example.com"], Err((NAME, ""))),
         ("127.0.0.1", &["127.0.0.1"], Ok(())),
         ("127.0.0.2", &["127.0.0.1"], Err((NAME, "not for 127.0.0.2"))),
+        ("localhost", &["localhost."], Err((NAME, ""))),
+        ("xn--bcher-kva.example", &["xn--bcher-kva.example"], Ok(())),
         ("::1", &["::1"], Ok(())),
         ("::2", &["::1"], Err((NAME, "certificate is for ::1"))),
         ("127.0.0.1", &["localhost"], Err((NAME, "not for 127.0.0.1"))),
