@@ -18,6 +18,8 @@ pub enum Code {
     Connect = 4,
     /// Timeout.
     Timeout = 5,
+    /// TLS: who the peer is, or what the two sides can agree on.
+    Tls = 6,
     /// The peer broke the protocol.
     Protocol = 7,
     /// A local resource: bind, descriptors, disk, io_uring.

@@ -1,6 +1,7 @@
 //! The test bed: helpers that tests of every protocol and tool reuse.
 
 pub mod alloc;
+pub mod certs;
 pub mod corpus;
 pub mod desk;
 pub mod drive;
@@ -13,4 +14,5 @@ pub mod scenario;
 pub mod screen;
 pub mod socks5;
 pub mod subjects;
+pub mod tls;
 pub mod transcript;

@@ -18,6 +18,9 @@ mod simulated;
 mod socks;
 mod statistics;
 mod tidy;
+mod tls_cases;
+mod tls_layer;
+mod tls_tools;
 mod ways;
 
 #[global_allocator]
