@@ -174,7 +174,7 @@ impl Stage {
         between && self.input.is_empty()
     }
     fn step(&mut self) -> Result<Vec<u8>, Bad> {
-        if self.input.is_empty() && !self.coding.holds() {
+        if self.input.is_empty() && (self.ended || !self.coding.holds()) {
             return Ok(Vec::new());
         }
         if self.ended {

@@ -184,7 +184,7 @@ mod tests {
         assert_eq!([s(None, 1), s(None, 2), s(None, 5), s(None, 99)], [1, 2, 16, 512]);
         assert_eq!([s(Some("7"), 1), s(Some("99999999"), 1), s(Some("x"), 1)], [7, 600, 1]);
         assert_eq!(s(Some("Sun, 06 Nov 1994 08:50:00 GMT"), 1), 23);
-        assert_eq!(s(Some("Sun, 06 Nov 1984 08:50:00 GMT"), 1), 0);
+        assert_eq!(s(Some("Tue, 06 Nov 1984 08:50:00 GMT"), 1), 0);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `app` | [`Fetch`]: URLs one after the other |
-//! | `exchange`, `trouble` | one request and its answer; what goes wrong |
+//! | `exchange`, `body`, `trouble` | one request and its answer; what goes wrong |
 //! | `run`, `judge` | where a URL stands; what an answer means for what is done next |
 //! | `net`, `tunnel` | connections, the pool of those that are free, layers |
 //! | `address`, `request`, `upload` | URLs, heads and bodies that are sent |
@@ -11,6 +11,7 @@
 //! | `cookies`, `jar`, `secrets`, `prep` | what is kept and what is read before |
 pub mod address;
 mod app;
+mod body;
 mod cookies;
 pub mod decode;
 mod exchange;
