@@ -7,6 +7,7 @@ mod editor;
 mod faults;
 mod http1;
 mod http1_bounds;
+mod httpclient;
 mod httpserver;
 mod life;
 mod machines;
