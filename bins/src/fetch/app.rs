@@ -38,6 +38,7 @@ pub struct Fetch {
     keeper: Option<Keeper>,
     over: bool,
     ready: bool,
+    interrupted: bool,
     stdin: Option<Token>,
 }
 
@@ -58,6 +59,7 @@ impl Fetch {
             keeper: None,
             over: false,
             ready: false,
+            interrupted: false,
             stdin: None,
         }
     }
@@ -123,6 +125,11 @@ impl Fetch {
     /// The URL is through; so is the run if it was the last.
     pub(super) fn next(&mut self, failure: Option<Failure>, cx: &mut FetchCx<'_>) {
         self.screen.clear(cx);
+        if let Some(run) = self.run.as_mut().filter(|r| r.download.as_ref().is_some_and(Download::is_noting)) {
+            run.waits = Waits::Leaving;
+            run.failure = run.failure.take().or(failure);
+            return;
+        }
         let Some(mut run) = self.run.take() else { return };
         if let Some(failure) = &failure {
             let kept = run.download.as_ref().and_then(Download::kept);
@@ -234,6 +241,10 @@ impl Fetch {
         let Some(file) = run.download.as_mut().filter(|f| f.owns(id.key())) else { return };
         let said = file.answer(id.key(), answer, cx);
         self.key = file.key();
+        if run.waits == Waits::Leaving {
+            let failure = run.failure.take().or(said.err());
+            return if self.interrupted { self.interrupt(cx) } else { self.next(failure, cx) };
+        }
         match said {
             Ok(None) => {}
             Ok(Some(Said::Ready(_))) if run.waits == Waits::Named => self.named(cx),
@@ -292,8 +303,15 @@ impl Fetch {
             _ => {}
         }
     }
-    fn interrupted(&mut self, cx: &mut FetchCx<'_>) {
+    fn interrupt(&mut self, cx: &mut FetchCx<'_>) {
         self.screen.clear(cx);
+        let again = core::mem::replace(&mut self.interrupted, true);
+        if let Some(run) = self.run.as_mut().filter(|r| r.download.as_ref().is_some_and(Download::is_noting))
+            && !again
+        {
+            run.waits = Waits::Leaving;
+            return;
+        }
         if let Some(file) = self.run.as_mut().and_then(|r| r.download.as_mut()) {
             file.give_up(cx);
         }
@@ -304,7 +322,7 @@ impl Fetch {
     fn input(&mut self, input: Input<'_, Infallible>, cx: &mut FetchCx<'_>) {
         if let Some(dialed) = self.net.dialed(&input, cx) {
             return match dialed {
-                Ok((link, remote)) => self.connected(link, remote, cx),
+                Ok(link) => self.connected(link, cx),
                 Err(failure) => self.failed(failure, true, cx),
             };
         }
@@ -343,7 +361,7 @@ impl Fetch {
             Input::Closed(t, why) => self.closed(t, why, cx),
             Input::Answer(id, answer) => self.answered(id, &answer, cx),
             Input::Deadline => self.due(cx),
-            Input::Signal(Signal::Interrupt | Signal::Terminate) => self.interrupted(cx),
+            Input::Signal(Signal::Interrupt | Signal::Terminate) => self.interrupt(cx),
             _ => {}
         }
     }

@@ -36,6 +36,7 @@ impl Fetch {
             Ok(None) => {}
             Ok(Some(link)) => {
                 let line = format!("* reusing connection {}", link.number);
+                run.remote.clone_from(&link.remote);
                 run.link = Some(link);
                 if self.o.show.verbose || self.o.explain {
                     self.screen.note(&line, cx);
@@ -45,14 +46,15 @@ impl Fetch {
             Err(failure) => self.abandon(failure, cx),
         }
     }
-    pub(super) fn connected(&mut self, link: Link, remote: String, cx: &mut FetchCx<'_>) {
+    pub(super) fn connected(&mut self, link: Link, cx: &mut FetchCx<'_>) {
         let Some(run) = &mut self.run else { return };
         if self.o.explain {
-            self.screen.note(&format!("* connection {} to {remote}", link.number), cx);
+            self.screen.note(&format!("* connection {} to {}", link.number, link.remote), cx);
         }
         run.times.connected.get_or_insert(cx.now);
         run.connects += 1;
-        (run.link, run.remote) = (Some(link), remote);
+        run.remote.clone_from(&link.remote);
+        run.link = Some(link);
         self.send(cx);
     }
     /// The request's head, from everything that has a say in it.
@@ -366,15 +368,16 @@ impl Fetch {
         let Some(run) = &mut self.run else { return };
         let Some(link) = run.link.take() else { return };
         (run.fresh, run.bar_at, run.slow_until) = (false, None, None);
+        let (token, number) = (link.token, link.number);
         if run.got.enough {
-            self.net.conns.close(link.token);
+            self.net.conns.close(token);
         } else {
-            self.net.keep(&link, &self.o.reach, &run.url.origin, cx);
+            self.net.keep(link, &self.o.reach, &run.url.origin, cx);
         }
         if self.o.explain {
-            let kept = self.net.has_kept(link.token);
+            let kept = self.net.has_kept(token);
             let how = if kept { "can be used again" } else { "ends: one side said so, or the body did" };
-            self.screen.note(&format!("* connection {} {how}", link.number), cx);
+            self.screen.note(&format!("* connection {number} {how}"), cx);
         }
     }
     /// The body is whole: it only needs to be saved.

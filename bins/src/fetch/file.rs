@@ -78,6 +78,8 @@ pub struct Download {
     waiting: BTreeMap<u64, usize>,
     /// Answers that are outstanding.
     writes: usize,
+    /// The note is being opened: until it is written, nobody may end.
+    noting: bool,
     failure: Option<Failure>,
 }
 
@@ -101,6 +103,7 @@ impl Download {
             buf: Vec::new(),
             waiting: BTreeMap::new(),
             writes: 0,
+            noting: false,
             failure: None,
         }
     }
@@ -251,14 +254,19 @@ impl Download {
             }
         }
         self.at = at;
-        if self.device || self.validator == validator {
+        if self.device || at > 0 && self.validator == validator {
             return;
         }
         self.validator = validator;
-        let how = How { write: true, create: true, truncate: true, ..How::default() };
         if self.validator.is_some() {
             self.writes += 1;
+            self.noting = true;
+            let how = How { write: true, create: true, truncate: true, ..How::default() };
             self.ask(Ask::Open { dir: None, path: self.note_name(), how }, cx);
+        } else {
+            // One of an earlier body says nothing about this one.
+            cx.ask(OpId::new(FORGOTTEN, self.key), Ask::Remove { dir: None, path: self.note_name() });
+            self.key += 1;
         }
     }
     /// Takes bytes of the body.
@@ -294,11 +302,13 @@ impl Download {
                 self.writes += 1;
                 self.ask(Ask::Write { file: *file, offset: 0, data: vec![text] }, cx);
                 self.forget(*file, cx);
-                return Ok(None);
+                self.noting = false;
+                return Ok(Some(Said::Room));
             }
             Ok(_) | Err(Reason::Poisoned) => {}
             Err(Reason::NotFound) if self.stage == Stage::Naming => {} // a note that was not there
             Err(why) => {
+                self.noting = false;
                 let hint = if *why == Reason::NoSpace { ", use -C - when there is room" } else { "" };
                 let text = format!("write {}: {why} ({} is kept{hint})", self.part_shown(), self.part_shown());
                 self.failure = self.failure.take().or(Some(Failure::new(Code::Local, text)));
@@ -360,6 +370,10 @@ impl Download {
             cx.ask(OpId::new(FORGOTTEN, self.key), Ask::Remove { dir: None, path: self.part_name() });
             self.key += 1;
         }
+    }
+    /// What tells this body from others is not written yet.
+    pub fn is_noting(&self) -> bool {
+        self.noting
     }
     /// What is kept if it does not become whole; `None` if nothing is.
     pub fn kept(&self) -> Option<String> {

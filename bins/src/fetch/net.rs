@@ -119,6 +119,7 @@ struct Idle {
     key: Key,
     token: Token,
     number: u32,
+    remote: String,
     since: Instant,
 }
 
@@ -129,6 +130,8 @@ pub struct Link {
     pub token: Token,
     /// The how manyth of this run, from 1.
     pub number: u32,
+    /// Who is at its other end.
+    pub remote: String,
     /// It was used before.
     pub reused: bool,
 }
@@ -169,8 +172,8 @@ impl Net {
             self.conns.close(t);
         }
         if !fresh && let Some(at) = self.idle.iter().rposition(|i| i.key.serves(&key)) {
-            let Idle { token, number, .. } = self.idle.remove(at);
-            return Ok(Some(Link { token, number, reused: true }));
+            let Idle { token, number, remote, .. } = self.idle.remove(at);
+            return Ok(Some(Link { token, number, remote, reused: true }));
         }
         self.part = if self.part == *DIAL.end() { *DIAL.start() } else { self.part + 1 };
         let mut dialer = Dialer::new(self.part, target(reach, to, &key.route));
@@ -179,11 +182,7 @@ impl Net {
         Ok(None)
     }
     /// Gives an input to the dialer: a connection, or why there is none.
-    pub fn dialed(
-        &mut self,
-        input: &Input<'_, Infallible>,
-        cx: &mut FetchCx<'_>,
-    ) -> Option<Result<(Link, String), Failure>> {
+    pub fn dialed(&mut self, input: &Input<'_, Infallible>, cx: &mut FetchCx<'_>) -> Option<Result<Link, Failure>> {
         let (dialer, _) = self.dialing.as_mut()?;
         let (token, peer) = match dialer.handle(input, cx)? {
             Ok(done) => done,
@@ -199,8 +198,7 @@ impl Net {
         };
         self.number += 1;
         self.conns.insert(token, Client::new(self.config.clone()), layers, cx);
-        let link = Link { token, number: self.number, reused: false };
-        Some(Ok((link, peer.remote.to_string())))
+        Some(Ok(Link { token, number: self.number, remote: peer.remote.to_string(), reused: false }))
     }
     /// Gives up what is being dialed. Connections of it that come all the same are reset.
     pub fn give_up(&mut self) {
@@ -211,7 +209,7 @@ impl Net {
         DIAL.contains(&t.part()) && self.conns.peek(t).is_none()
     }
     /// Keeps a connection that is free; others are closed.
-    pub fn keep(&mut self, link: &Link, reach: &Reach, to: &Origin, cx: &FetchCx<'_>) {
+    pub fn keep(&mut self, link: Link, reach: &Reach, to: &Origin, cx: &FetchCx<'_>) {
         if !self.conns.peek(link.token).is_some_and(|c| !c.is_over() && c.machine.is_idle() && c.tail_len() == 0) {
             return self.conns.close(link.token);
         }
@@ -220,7 +218,8 @@ impl Net {
             self.conns.close(oldest.token);
         }
         let key = Key { origin: to.clone(), route: route(reach, to) };
-        self.idle.push(Idle { key, token: link.token, number: link.number, since: cx.now });
+        let Link { token, number, remote, .. } = link;
+        self.idle.push(Idle { key, token, number, remote, since: cx.now });
     }
     /// It was kept.
     pub fn has_kept(&self, t: Token) -> bool {

@@ -27,6 +27,8 @@ pub enum Waits {
     Again(Deadline),
     /// The disk.
     Disk,
+    /// The disk, to be given up then.
+    Leaving,
 }
 
 /// Where a body goes.
@@ -185,7 +187,7 @@ impl Run {
     /// What a timeout was waiting for.
     pub fn phase(&self) -> &'static str {
         match self.waits {
-            Waits::File | Waits::Named | Waits::Disk => "the disk",
+            Waits::File | Waits::Named | Waits::Disk | Waits::Leaving => "the disk",
             Waits::Connection => "a connection",
             Waits::Again(_) => "the next attempt",
             Waits::Continue(_) | Waits::Answer if self.got.status > 0 => "the rest of the body",

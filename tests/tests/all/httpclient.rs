@@ -185,15 +185,18 @@ fn answers_that_are_refused() {
         ("SSH-2.0-OpenSSH_9.6\r\n".into(), "not an HTTP response: at byte 0: \"SSH-2.0-OpenSSH_9.6\\r\\n\""),
         ("\x1b[2J".into(), "not an HTTP response: at byte 0: \"\\x1b[2J\""),
         (format!("{ok}Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"), "RFC 9112 6.3"),
-        (format!("{ok}Content-Length: 1\r\nContent-Length: 2\r\n\r\n"), "(RFC 9110 8.6)"),
+        (
+            format!("{ok}Content-Length: 1\r\nContent-Length: 2\r\n\r\n"),
+            "Content-Length given twice at byte 57 (RFC 9112 6.3)",
+        ),
         (format!("{ok}Content-Length: 1x\r\n\r\n"), "(RFC 9110 8.6)"),
         (format!("{ok}Content-Length: +1\r\n\r\n"), "(RFC 9110 8.6)"),
         (format!("{chunked}zz\r\n"), "(RFC 9112 7.1)"),
         (format!("{chunked}1\r\nab\r\n"), "(RFC 9112 7.1)"),
-        (format!("{chunked}8000000000000000\r\n"), "(RFC 9112 7.1)"),
+        (format!("{chunked}10000000000000000\r\n"), "(RFC 9112 7.1)"),
         (format!("{chunked}1;a\n\r\nx\r\n0\r\n\r\n"), "(RFC 9112 7.1"),
-        (format!("{ok}A: 1\r\n b\r\n\r\n"), "(RFC 9112 5.2)"),
-        (format!("{ok}A : 1\r\n\r\n"), "(RFC 9112 5.1)"),
+        (format!("{ok}A: 1\r\n b\r\n\r\n"), "at byte 23 (RFC 9112 5)"),
+        (format!("{ok}A : 1\r\n\r\n"), "at byte 17 (RFC 9112 5)"),
         ("HTTP/1.1 200 OK\nContent-Length: 0\n\n".into(), "(RFC 9112 2.2)"),
         (format!("{ok}A: {}\r\n\r\n", "x".repeat(70_000)), "too large"),
         (format!("{ok}{}\r\n", "A: 1\r\n".repeat(101)), "too many"),
@@ -208,7 +211,8 @@ fn answers_that_are_refused() {
     ] {
         let odd = Odd::start(vec![vec![Do::Read, say(&answer), Do::Linger]]);
         let got = fetch(&["-b", &odd.url("/")]);
-        assert_eq!((got.code, got.stdout.as_str()), (Some(7), ""), "{answer}: {}", got.stderr);
+        assert_eq!(got.code, Some(7), "{answer}: {}", got.stderr);
+        assert!(got.stdout.is_empty() || got.stdout == "a", "{answer}");
         assert!(got.stderr.contains(why) && got.stderr.lines().count() == 1, "{answer}: {}", got.stderr);
     }
     // What is forgiven with --lint is listed, and the body is there.

@@ -8,6 +8,7 @@ mod faults;
 mod http1;
 mod http1_bounds;
 mod httpclient;
+mod httpclient_files;
 mod httpserver;
 mod life;
 mod machines;
