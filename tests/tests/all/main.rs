@@ -9,6 +9,7 @@ mod http1;
 mod http1_bounds;
 mod httpclient;
 mod httpclient_files;
+mod httpclient_peers;
 mod httpserver;
 mod life;
 mod machines;
