@@ -247,11 +247,10 @@ impl Download {
     }
     /// The body begins at `at`, which is what there is, or 0; `validator` tells this state of it from others.
     pub fn begin<J, M>(&mut self, at: u64, validator: Option<String>, cx: &mut Cx<'_, J, M>) {
-        if at != self.at || at == 0 && !self.fresh {
-            if let Some(file) = self.file.filter(|_| !self.device) {
-                self.writes += 1;
-                self.ask(Ask::Truncate { file, len: at }, cx);
-            }
+        let differs = at != self.at || at == 0 && !self.fresh;
+        if let Some(file) = self.file.filter(|_| differs && !self.device) {
+            self.writes += 1;
+            self.ask(Ask::Truncate { file, len: at }, cx);
         }
         self.at = at;
         if self.device || at > 0 && self.validator == validator {

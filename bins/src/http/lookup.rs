@@ -1,12 +1,13 @@
 //! From a path to what is sent: the file, a directory's index or list, a coded form beside it, a fallback, an error page.
 //!
 //! ```text
-//! Target --file--> Coded(br, zstd, gzip) --none--> send
+//! Target --file--> Coded(br, zstd, gzip) --none--> Packed --not worth it--> send
 //!    \---directory--> Index 0, 1, .. --none--> list, or missing
 //!     \--missing--> Fallback (--spa) --none--> Page (--error-page) --none--> one line
 //! ```
 use super::access::Asked;
 use super::media::{Coding, accepted};
+use super::pack::is_text;
 use super::site::Options;
 use super::store::Look;
 use super::target::{Target, encode};
@@ -42,7 +43,10 @@ enum Stage {
         plain: String,
         left: Vec<Coding>,
         modified_ns: i64,
+        best: Coding,
     },
+    /// A coded form that is made.
+    Packed(String, Coding),
     /// The file itself, for want of a coded form.
     Plain(String),
     Fallback,
@@ -64,6 +68,23 @@ pub struct Lookup {
     steps: u32,
 }
 
+/// What to look at next.
+#[derive(Debug)]
+pub struct Next {
+    /// The path.
+    pub path: String,
+    /// That nothing is there is worth remembering.
+    pub keep: bool,
+    /// Of the file there, this form.
+    pub pack: Option<Coding>,
+}
+
+impl Next {
+    fn at(path: &str) -> Next {
+        Next { path: path.into(), keep: false, pack: None }
+    }
+}
+
 /// Files that one request may look at. Only files that change all the time could need more than a few.
 const STEPS: u32 = 64;
 
@@ -78,31 +99,32 @@ impl Lookup {
         let (path, query) = (String::new(), String::new());
         Lookup { wants, asked, path, slash: false, query, stage: Stage::Page(status), steps: 0 }
     }
-    /// The path to look at next, and whether that nothing is there is worth remembering. `Err`: there is nothing to look at.
-    pub fn next(&mut self, options: &Options) -> Result<(String, bool), End> {
+    /// What to look at next. `Err`: there is nothing to look at.
+    pub fn next(&mut self, options: &Options) -> Result<Next, End> {
         self.steps += 1;
         if self.steps > STEPS {
             return Err(End::Status(500));
         }
         Ok(match &self.stage {
-            Stage::Target => (self.path.clone(), false),
+            Stage::Target => Next::at(&self.path),
             Stage::Index(i) => match options.index.get(*i) {
-                Some(name) if self.path.is_empty() => (name.clone(), false),
-                Some(name) => (format!("{}/{name}", self.path), false),
+                Some(name) if self.path.is_empty() => Next::at(name),
+                Some(name) => Next::at(&format!("{}/{name}", self.path)),
                 None if options.listing => return Err(End::List(self.path.clone())),
                 None => return self.missing(404, options),
             },
             Stage::Coded { plain, left, .. } => match left.last() {
-                Some(coding) => (format!("{plain}{}", coding.extension()), true),
-                None => (plain.clone(), false),
+                Some(coding) => Next { keep: true, ..Next::at(&format!("{plain}{}", coding.extension())) },
+                None => Next::at(plain),
             },
-            Stage::Plain(path) => (path.clone(), false),
+            Stage::Packed(plain, coding) => Next { pack: Some(*coding), ..Next::at(plain) },
+            Stage::Plain(path) => Next::at(path),
             Stage::Fallback => match &options.spa {
-                Some(file) => (file.clone(), false),
+                Some(file) => Next::at(file),
                 None => return self.missing(404, options),
             },
             Stage::Page(status) => match options.error_pages.get(status) {
-                Some(file) => (file.clone(), false),
+                Some(file) => Next::at(file),
                 None => return Err(End::Status(*status)),
             },
         })
@@ -123,14 +145,20 @@ impl Lookup {
             (Stage::Index(i), Look::Dir | Look::Missing(404)) => self.stage = Stage::Index(i + 1),
             (Stage::Target, Look::Missing(404)) if options.spa.is_some() => self.stage = Stage::Fallback,
             (Stage::Target | Stage::Index(_), Look::Missing(status)) => return self.fail(status, options),
-            (Stage::Coded { plain, left, modified_ns: own }, Look::File(slot)) => match left.last() {
+            (Stage::Coded { plain, left, modified_ns: own, best }, Look::File(slot)) => match left.last() {
                 // One that is older than its file was made from something else.
                 Some(coding) if modified_ns >= own => {
                     return Some(End::File { slot, status: 200, coded: Some((*coding, plain)) });
                 }
-                _ => self.next_coding(plain, left, own),
+                _ => self.next_coding(plain, left, own, best, options),
             },
-            (Stage::Coded { plain, left, modified_ns }, _) => self.next_coding(plain, left, modified_ns),
+            (Stage::Coded { plain, left, modified_ns, best }, _) => {
+                self.next_coding(plain, left, modified_ns, best, options);
+            }
+            (Stage::Packed(plain, coding), Look::File(slot)) => {
+                return Some(End::File { slot, status: 200, coded: Some((coding, plain)) });
+            }
+            (Stage::Packed(plain, _), _) => self.stage = Stage::Plain(plain),
             (Stage::Plain(_) | Stage::Fallback, Look::File(slot)) => {
                 return Some(End::File { slot, status: 200, coded: None });
             }
@@ -140,18 +168,23 @@ impl Lookup {
         }
         None
     }
-    fn next_coding(&mut self, plain: String, mut left: Vec<Coding>, modified_ns: i64) {
+    fn next_coding(&mut self, plain: String, mut left: Vec<Coding>, modified_ns: i64, best: Coding, options: &Options) {
         left.pop();
-        self.stage = if left.is_empty() { Stage::Plain(plain) } else { Stage::Coded { plain, left, modified_ns } };
+        self.stage = match left.is_empty() {
+            false => Stage::Coded { plain, left, modified_ns, best },
+            true if packs(&plain, options) => Stage::Packed(plain, best),
+            true => Stage::Plain(plain),
+        };
     }
     fn file(&mut self, slot: usize, path: &str, modified_ns: i64, options: &Options) -> Option<End> {
         let field = bytes(&self.wants.accept_encoding).filter(|_| varies(path, options));
         let mut left = field.map_or(Vec::new(), accepted);
-        if left.is_empty() {
-            return Some(End::File { slot, status: 200, coded: None });
-        }
+        let Some(best) = left.first().copied() else { return Some(End::File { slot, status: 200, coded: None }) };
         left.reverse();
-        self.stage = Stage::Coded { plain: path.into(), left, modified_ns };
+        self.stage = match options.precompressed {
+            true => Stage::Coded { plain: path.into(), left, modified_ns, best },
+            false => Stage::Packed(path.into(), best),
+        };
         None
     }
     fn fail(&mut self, status: u16, options: &Options) -> Option<End> {
@@ -161,7 +194,7 @@ impl Lookup {
         self.stage = Stage::Page(status);
         None
     }
-    fn missing(&mut self, status: u16, options: &Options) -> Result<(String, bool), End> {
+    fn missing(&mut self, status: u16, options: &Options) -> Result<Next, End> {
         self.stage = match self.stage {
             Stage::Index(_) if options.spa.is_some() => Stage::Fallback,
             _ => Stage::Page(status),
@@ -170,7 +203,13 @@ impl Lookup {
     }
 }
 
-/// A file that may have coded forms beside it, and is none itself.
+/// A file that may be sent in coded forms, and is none itself.
 pub fn varies(path: &str, options: &Options) -> bool {
-    options.precompressed && !Coding::ALL.iter().any(|c| path.ends_with(c.extension()))
+    let coded = || Coding::ALL.iter().any(|c| path.ends_with(c.extension()));
+    (options.precompressed || packs(path, options)) && !coded()
+}
+
+/// A file that is compressed for who accepts that.
+fn packs(path: &str, options: &Options) -> bool {
+    options.compress && is_text(&options.types.of(path))
 }

@@ -5,7 +5,8 @@
 //! | `target` | from a request target to a path beneath the root |
 //! | `wants`, `conditional`, `range` | what the request says that decides about the answer |
 //! | `media`, `date` | media types and codings; dates |
-//! | `store` | files that were opened or read lately: the cache |
+//! | `store` | files that were opened or read lately: the cache; compressed forms of them |
+//! | `pack` | compressing as a job |
 //! | `lookup` | from a path to what is sent: index, fallback, error page, side file, listing |
 //! | `answer` | files, parts of files and pages as answers |
 //! | `listing`, `access` | lists of directories; log lines |
@@ -17,6 +18,7 @@ mod date;
 pub mod listing;
 mod lookup;
 mod media;
+mod pack;
 mod range;
 mod server;
 mod site;
@@ -27,6 +29,7 @@ mod wants;
 pub use answer::page;
 pub use conditional::{Outcome, Version, decide};
 pub use media::{Coding, Types, accepted};
+pub use pack::Job;
 pub use range::{MAX_RANGES, Ranges, parse as ranges};
 pub use server::HttpServer;
 pub use site::{Options, Site};

@@ -2,7 +2,8 @@
 use super::access::Asked;
 use super::answer::{ALLOW, Given, To};
 use super::listing;
-use super::lookup::{End, Lookup, varies};
+use super::lookup::{End, Lookup, Next, varies};
+use super::pack::Job;
 use super::site::Site;
 use super::store::{FILES, Look, Store, close};
 use super::target::resolve;
@@ -11,11 +12,11 @@ use crate::front::{Desk, Front};
 use crate::outcome::Code;
 use crate::service::{Note, Refusal, ServerCx, Settings};
 use crate::text::Escaped;
-use core::convert::Infallible;
 use proto_core::http1::Method;
 use proto_core::http1::server::Request;
 use proto_core::{
-    Addr, Answer, App, Ask, Deadline, DirId, Fault, FileId, How, Input, Misuse, OpId, Peer, Reason, Slots, Start, Token,
+    Addr, Answer, App, Ask, Bytes, Deadline, DirId, Fault, FileId, How, Input, Lost, Misuse, OpId, Peer, Reason, Slots,
+    Start, Token,
 };
 use rand_core::RngCore;
 use std::collections::BTreeMap;
@@ -25,7 +26,7 @@ const ROOT: u8 = 3;
 /// Part bytes of directories that are listed: opened, then read.
 const LIST_OPEN: u8 = 4;
 const LIST_READ: u8 = 5;
-type MyCx<'a> = ServerCx<'a, Infallible>;
+type MyCx<'a> = ServerCx<'a, Job>;
 
 /// What the app knows of a connection.
 #[derive(Debug)]
@@ -105,7 +106,7 @@ impl HttpServer {
     }
 }
 
-impl Desk<Infallible> for Shop {
+impl Desk<Job> for Shop {
     fn opened(&mut self, t: Token, peer: &Peer, _: &mut Front, _: &mut MyCx<'_>) {
         self.guests.insert(t, Guest { remote: peer.remote.clone(), lookup: None });
     }
@@ -251,11 +252,14 @@ impl Shop {
     fn advance(&mut self, t: Token, front: &mut Front, cx: &mut MyCx<'_>) {
         let Some(mut lookup) = self.guests.get_mut(t).and_then(|g| g.lookup.take()) else { return };
         let end = loop {
-            let (path, keep) = match lookup.next(&self.site.options) {
+            let Next { path, keep, pack } = match lookup.next(&self.site.options) {
                 Ok(next) => next,
                 Err(end) => break end,
             };
-            let look = self.store.look(&path, t, keep, cx);
+            let look = match (self.store.look(&path, t, keep, cx), pack) {
+                (Look::File(source), Some(coding)) => self.store.look_packed(&path, source, coding, t, cx),
+                (look, _) => look,
+            };
             let modified_ns = match look {
                 Look::File(slot) => self.store.file(slot).map_or(0, |f| f.meta.modified_ns),
                 _ => 0,
@@ -304,7 +308,17 @@ impl Shop {
     }
     /// An answer about a file: those who waited for it go on, and then their next requests.
     fn looked(&mut self, id: OpId, answer: Result<Answer, Reason>, front: &mut Front, cx: &mut MyCx<'_>) {
-        let Some((slot, waiters)) = self.store.answered(id, answer, cx) else { return };
+        let looked = self.store.answered(id, answer, cx);
+        self.go_on(looked, front, cx);
+    }
+    /// A compressed form is there, or will not be.
+    fn packed(&mut self, id: OpId, made: Result<Note, Lost>, front: &mut Front, cx: &mut MyCx<'_>) {
+        let made = made.map(|note| if let Note::Made(bytes) = note { bytes } else { Bytes::new() });
+        let looked = self.store.packed(id, made, cx);
+        self.go_on(looked, front, cx);
+    }
+    fn go_on(&mut self, looked: Option<(usize, Vec<Token>)>, front: &mut Front, cx: &mut MyCx<'_>) {
+        let Some((slot, waiters)) = looked else { return };
         for t in &waiters {
             self.advance(*t, front, cx);
         }
@@ -353,7 +367,7 @@ impl Shop {
 }
 
 impl App for HttpServer {
-    type Job = Infallible;
+    type Job = Job;
     type Msg = Note;
 
     fn handle(&mut self, input: Input<'_, Note>, cx: &mut MyCx<'_>) {
@@ -363,6 +377,7 @@ impl App for HttpServer {
             Input::Start(start) => self.start(start, cx),
             Input::Answer(id, answer) if id.part() == ROOT => self.rooted(answer, cx),
             Input::Answer(id, answer) if id.part() == FILES => shop.looked(id, answer, front, cx),
+            Input::Job(id, made) => shop.packed(id, made, front, cx),
             Input::Answer(id, answer) if id.part() == LIST_OPEN => shop.list_opened(id.key(), answer, front, cx),
             Input::Answer(id, answer) if id.part() == LIST_READ => shop.listed(id.key(), answer, front, cx),
             other => front.handle(other, shop, cx),
@@ -372,7 +387,7 @@ impl App for HttpServer {
     fn deadline(&self) -> Option<Deadline> {
         self.front.deadline()
     }
-    fn work(job: Infallible) -> Note {
-        match job {}
+    fn work(job: Job) -> Note {
+        Note::Made(job.run())
     }
 }

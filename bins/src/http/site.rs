@@ -27,6 +27,8 @@ pub struct Options {
     pub error_pages: BTreeMap<u16, String>,
     /// `.br`, `.zst` and `.gz` beside a file are sent to who accepts them.
     pub precompressed: bool,
+    /// Text is compressed for who accepts that, and the result kept.
+    pub compress: bool,
     /// Media types.
     pub types: Types,
     /// Fields that every answer carries.
@@ -54,6 +56,7 @@ impl Default for Options {
             spa: None,
             error_pages: BTreeMap::new(),
             precompressed: false,
+            compress: false,
             types: Types::default(),
             fields: Vec::new(),
             preflight: Vec::new(),

@@ -6,14 +6,17 @@
 //! (not there) --look--> Loading --opened, read--> Ready --look, not fresh--> Ready + checking --same--> Ready
 //!                                                                                     \--other--> replaced
 //! ```
-use super::media::Types;
+use super::media::{Coding, Types};
+use super::pack::Job;
 use super::site::Site;
 use core::time::Duration;
 use proto_core::http1::FieldBlock;
 use proto_core::{Answer, Ask, Bytes, Cx, DirId, FileId, How, Instant, Meta, OpId, Reason, Token};
 use std::collections::BTreeMap;
 
-/// The part byte of its questions.
+mod packed;
+
+/// The part byte of its questions and jobs.
 pub const FILES: u8 = 2;
 /// The key of questions whose answer does not matter.
 const NOTHING: u64 = 0;
@@ -118,6 +121,8 @@ struct Entry {
     used: bool,
     /// That it is missing is worth remembering.
     keep_missing: bool,
+    /// It is a compressed form of this.
+    of: Option<Meta>,
 }
 
 /// What is at a path.
@@ -137,6 +142,9 @@ pub enum Look {
 enum Step {
     Open(usize),
     Read(usize, Meta, FileId),
+    /// Of a large file that is to be compressed.
+    Fetch(usize, Coding),
+    Pack(usize),
 }
 
 /// The part.
@@ -154,6 +162,8 @@ pub struct Store {
     hand: usize,
     steps: BTreeMap<u64, Step>,
     next: u64,
+    /// Files that are being compressed.
+    packing: usize,
 }
 
 impl Store {
@@ -172,6 +182,7 @@ impl Store {
             hand: 0,
             steps: BTreeMap::new(),
             next: NOTHING + 1,
+            packing: 0,
         }
     }
     /// Paths start here.
@@ -247,16 +258,21 @@ impl Store {
             checking: true,
             used: true,
             keep_missing,
+            of: None,
         };
+        let slot = self.add(entry);
+        self.ask_open(slot, cx);
+    }
+    fn add(&mut self, entry: Entry) -> usize {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() - 1
         });
+        self.by_path.insert(entry.path.clone(), slot);
         if let Some(place) = self.slots.get_mut(slot) {
             *place = Some(entry);
         }
-        self.by_path.insert(path.into(), slot);
-        self.ask_open(slot, cx);
+        slot
     }
     fn ask_open<J, M>(&mut self, slot: usize, cx: &mut Cx<'_, J, M>) {
         let Some(Some(entry)) = self.slots.get(slot) else { return };
@@ -270,11 +286,11 @@ impl Store {
     }
 
     /// The answer to one of its questions: who waited for it is to look again, and then [`Store::tidy`] is due.
-    pub fn answered<J, M>(
+    pub fn answered<M>(
         &mut self,
         id: OpId,
         answer: Result<Answer, Reason>,
-        cx: &mut Cx<'_, J, M>,
+        cx: &mut Cx<'_, Job, M>,
     ) -> Option<(usize, Vec<Token>)> {
         let (slot, state) = match (self.steps.remove(&id.key())?, answer) {
             (Step::Open(slot), Ok(Answer::Opened { file, meta })) => (slot, self.opened(slot, file, meta, cx)?),
@@ -292,7 +308,12 @@ impl Store {
                 (slot, State::Missing(500))
             }
             (Step::Open(slot), Ok(_)) => (slot, State::Missing(500)),
+            (Step::Fetch(slot, coding), answer) => (slot, self.fetched(slot, coding, answer, cx)?),
+            (Step::Pack(_), _) => return None, // a job's, which comes another way
         };
+        self.conclude(slot, state, cx)
+    }
+    fn conclude<J, M>(&mut self, slot: usize, state: State, cx: &mut Cx<'_, J, M>) -> Option<(usize, Vec<Token>)> {
         self.replace(slot, state, cx);
         let waiters = self.slots.get_mut(slot)?.as_mut().map(|e| core::mem::take(&mut e.waiters));
         Some((slot, waiters.unwrap_or_default()))

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 
 struct Bench {
     table: Table,
-    ops: VecDeque<Op<(), ()>>,
+    ops: VecDeque<Op<Job, ()>>,
     env: Env,
     now: Instant,
     store: Store,
@@ -42,7 +42,7 @@ impl Bench {
         let meta = Meta { len, modified_ns, dir: false, regular: true, inode };
         self.disk.insert(path.into(), (meta, bytes.into()));
     }
-    fn handle<R>(&mut self, f: impl FnOnce(&mut Store, &mut Cx<'_, (), ()>) -> R) -> R {
+    fn handle<R>(&mut self, f: impl FnOnce(&mut Store, &mut Cx<'_, Job, ()>) -> R) -> R {
         let mut cx = Cx::new(self.now, &mut self.table, &mut self.ops, &mut self.env);
         f(&mut self.store, &mut cx)
     }
@@ -263,4 +263,85 @@ fn fields_are_made_once_a_second() {
     assert!(
         String::from_utf8_lossy(file.block(&site, true).as_bytes()).starts_with("Date: Thu, 01 Jan 1970 00:16:41 GMT")
     );
+}
+
+impl Bench {
+    /// Looks for the compressed form of a file until it is there or will not be.
+    fn pack(&mut self, path: &str) -> Look {
+        let Look::File(source) = self.find(path) else { panic!("{path} is not there") };
+        self.handle(|store, cx| store.look_packed(path, source, Coding::Gzip, WAITER, cx))
+    }
+    /// Does what was asked for; how many jobs that was.
+    fn work(&mut self) -> usize {
+        let mut jobs = 0;
+        while let Some(op) = self.ops.pop_front() {
+            match op {
+                Op::Ask(id, ask) => {
+                    let answer = self.answer(&ask);
+                    self.handle(|store, cx| store.answered(id, answer, cx).map(|(slot, _)| store.tidy(slot, cx)));
+                }
+                Op::Job { id, job, .. } => {
+                    jobs += 1;
+                    let told = self.handle(|store, cx| store.packed(id, Ok(job.run()), cx));
+                    assert_eq!(told.map(|(_, waiters)| waiters), Some(vec![WAITER; 2]), "all who wait are told");
+                }
+                other => panic!("{}", other.describe()),
+            }
+        }
+        jobs
+    }
+}
+
+#[test]
+fn a_file_is_compressed_once_and_again_when_it_has_changed() {
+    for small in [64 << 10, 1] {
+        let mut b = Bench::new(CacheLimits { small, ..CacheLimits::default() });
+        b.put("a.txt", &[b'a'; 5000], 5);
+        assert_eq!((b.pack("a.txt"), b.pack("a.txt")), (Look::Wait, Look::Wait));
+        assert_eq!(b.work(), 1);
+        let Look::File(slot) = b.pack("a.txt") else { panic!("it is there") };
+        let first = b.store.file(slot).map(|f| (f.etag.clone(), f.meta.len)).expect("a file");
+        assert!(first.1 < 100);
+        b.put("a.txt", &[b'b'; 6000], 6);
+        b.wait(2);
+        assert_eq!(b.pack("a.txt"), Look::File(slot), "nobody waits for the look whether it has changed");
+        assert_eq!(b.work(), 0);
+        assert_eq!((b.pack("a.txt"), b.pack("a.txt")), (Look::Wait, Look::Wait));
+        assert_eq!(b.work(), 1);
+        let Look::File(slot) = b.pack("a.txt") else { panic!("it is there") };
+        assert_ne!(b.store.file(slot).map(|f| f.etag.clone()), Some(first.0));
+    }
+}
+
+#[test]
+fn so_many_are_compressed_at_once_and_no_more() {
+    let mut b = Bench::new(CacheLimits::default());
+    let names: Vec<String> = (0..17).map(|i| format!("{i}.txt")).collect();
+    for name in &names {
+        b.put(name, &[b'a'; 5000], 5);
+        assert!(matches!(b.find(name), Look::File(_)));
+    }
+    let looks: Vec<Look> = names.iter().map(|name| b.pack(name)).collect();
+    assert_eq!(looks.iter().filter(|look| **look == Look::Wait).count(), 16);
+    assert_eq!(looks.last(), Some(&Look::Missing(404)));
+}
+
+#[test]
+fn what_is_too_small_or_does_not_shrink_is_sent_as_it_is() {
+    let mut b = Bench::new(CacheLimits::default());
+    b.put("small.txt", &[b'a'; 1023], 5);
+    assert_eq!(b.pack("small.txt"), Look::Missing(404));
+    b.put("large.txt", &vec![b'a'; (8 << 20) + 1], 5);
+    assert_eq!(b.pack("large.txt"), Look::Missing(404));
+    let mut x = 1_u64;
+    let mut noise = vec![0_u8; 2000];
+    noise.iter_mut().for_each(|b| {
+        x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        *b = (x >> 56) as u8;
+    });
+    b.put("noise.txt", &noise, 5);
+    assert_eq!((b.pack("noise.txt"), b.pack("noise.txt")), (Look::Wait, Look::Wait));
+    assert_eq!(b.work(), 1);
+    assert_eq!(b.pack("noise.txt"), Look::Missing(404));
+    assert_eq!(b.work(), 0, "that is remembered");
 }

@@ -52,6 +52,9 @@ pub struct HttpServerTool {
     /// Send FILE.br, FILE.zst or FILE.gz to who accepts that
     #[arg(long, help_heading = "Files")]
     precompressed: bool,
+    /// Compress text from 1 KiB to 8 MiB for who accepts that: br, zstd or gzip. Workers do it, once for each file
+    #[arg(long, help_heading = "Files")]
+    compress: bool,
     /// Character set to announce for text
     #[arg(long, value_name = "NAME", value_parser = token, help_heading = "Answers")]
     charset: Option<String>,
@@ -156,6 +159,7 @@ impl HttpServerTool {
             spa: self.spa.clone(),
             error_pages: self.error_page.iter().cloned().collect::<BTreeMap<_, _>>(),
             precompressed: self.precompressed,
+            compress: self.compress,
             types: Types {
                 extra: self.mime.iter().cloned().collect(),
                 charset: self.charset.clone().unwrap_or_default(),
@@ -207,7 +211,11 @@ impl Tool for HttpServerTool {
     }
     fn plan(&self) -> Result<Plan, Failure> {
         self.check()?;
-        server_plan(Self::NAME, &self.args)
+        let mut plan = server_plan(Self::NAME, &self.args)?;
+        if self.compress && self.args.workers.is_none() {
+            plan.config.workers = std::thread::available_parallelism().map_or(1, Into::into);
+        }
+        Ok(plan)
     }
     fn app(&self, _: Shard) -> HttpServer {
         HttpServer::new(Settings::new(&self.args, None), Site::new(self.options()))

@@ -1,7 +1,6 @@
 //! `httpserver` as a process: the same bytes on all drivers, curl, ways out of the root, files that change meanwhile.
-use bins::http::{HttpServer, Options, Site};
+use bins::http::{HttpServer, Job, Options, Site};
 use bins::service::{Note, Settings};
-use core::convert::Infallible;
 use proto_core::{
     Addr, Answer, App, Ask, Bytes, Chunk, Cx, Env, FileId, Input, Instant, Listener, Meta, Op, Peer, Shard, Start,
     Table, Token, Tty, Wall,
@@ -14,7 +13,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 use tests::alloc::allocations;
-use tests::process::{Ended, PATIENCE, Tool, have};
+use tests::process::{Ended, PATIENCE, Tool, have, until};
 use tests::scenario::drivers;
 
 /// A folder with a root `www` in it and a canary beside that.
@@ -224,6 +223,123 @@ fn curl_gets_files_parts_and_heads() {
 }
 
 #[test]
+fn text_is_compressed_for_who_accepts_it() {
+    if !have("curl") {
+        return;
+    }
+    let site = Folder::new();
+    let text: String = (0..40_000).map(|i| format!("{i} bottles\n")).collect();
+    site.put("large.txt", text.as_bytes());
+    site.put("small.css", &text.as_bytes()[..3000]);
+    site.put("photo.png", &text.as_bytes()[..3000]);
+    for driver in drivers() {
+        let (tool, port) = site.serve(&["--driver", driver, "--compress"]);
+        let curl = |args: &[&str], path: &str| {
+            let url = format!("http://127.0.0.1:{port}{path}");
+            let out =
+                Command::new("curl").args(["-s", "-i", "--max-time", "30"]).args(args).arg(url).output().expect("curl");
+            assert!(out.status.success(), "{driver}: {args:?} {path}: {out:?}");
+            String::from_utf8_lossy(&out.stdout).into_owned()
+        };
+        let accepts = |coding: &str| format!("Accept-Encoding: {coding}");
+        for path in ["/large.txt", "/small.css"] {
+            let plain = curl(&[], path);
+            assert!(plain.contains("Vary: Accept-Encoding\r\n") && !plain.contains("Content-Encoding"), "{plain:.300}");
+            let (_, body) = plain.split_once("\r\n\r\n").expect("a head");
+            let packed = curl(&["--compressed", "-H", &accepts("gzip")], path);
+            assert!(packed.contains("Content-Encoding: gzip\r\n"), "{driver}: {packed:.300}");
+            assert!(packed.ends_with(&format!("\r\n\r\n{body}")), "{driver}: {path} unpacks to what it was");
+            for coding in ["br", "zstd"] {
+                assert!(
+                    curl(&["-I", "-H", &accepts(coding)], path).contains(&format!("Content-Encoding: {coding}\r\n"))
+                );
+            }
+        }
+        assert!(!curl(&["-I", "-H", &accepts("gzip")], "/photo.png").contains("Content-Encoding"));
+        let etag = |coding: &str| {
+            let head = curl(&["-I", "-H", &accepts(coding)], "/small.css");
+            head.split_once("ETag: ")
+                .and_then(|(_, rest)| rest.lines().next().map(String::from))
+                .expect("an entity tag")
+        };
+        assert_ne!(etag("gzip"), etag("br"));
+        let again = curl(&["-H", &accepts("gzip"), "-H", &format!("If-None-Match: {}", etag("gzip"))], "/small.css");
+        assert!(again.starts_with("HTTP/1.1 304 "), "{again}");
+        assert_eq!(tool.stop().code, Some(0), "{driver}");
+    }
+}
+
+/// Half a head, half a body, and an answer that nobody reads.
+fn slow_clients(port: u16) -> Vec<TcpStream> {
+    let sends: [&[u8]; 3] = [
+        b"GET /a.txt HTTP/1.1\r\nHost: a\r\nX-",
+        b"POST /a.txt HTTP/1.1\r\nHost: a\r\nContent-Length: 50000\r\n\r\nabc",
+        b"GET /huge HTTP/1.1\r\nHost: a\r\n\r\n",
+    ];
+    let slow = |send: &[u8]| {
+        let mut s = connect(port);
+        s.write_all(send).expect("it reads");
+        s
+    };
+    sends.into_iter().map(slow).collect()
+}
+
+/// Reads to the end, and how that came.
+fn rest(s: &mut TcpStream) -> (Vec<u8>, Option<std::io::ErrorKind>) {
+    let mut got = Vec::new();
+    let end = s.read_to_end(&mut got).err().map(|e| e.kind());
+    (got, end)
+}
+
+fn are_cut_off(driver: &str, (tool, port): (Tool, u16)) {
+    let ask = || {
+        let answer = exchange(port, b"GET /a.txt HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        assert!(answer.starts_with(b"HTTP/1.1 200 OK"), "{driver}");
+    };
+    ask();
+    let before = tool.descriptors();
+    let mut slow = slow_clients(port);
+    ask();
+    let (head, _) = rest(&mut slow[0]);
+    assert!(head.starts_with(b"HTTP/1.1 408 "), "{driver}: {}", head.escape_ascii());
+    let (body, _) = rest(&mut slow[1]);
+    assert!(body.starts_with(b"HTTP/1.1 405 "), "{driver}: {}", body.escape_ascii());
+    // The file stays open for the next who wants it.
+    until("the cut", || tool.descriptors() <= before + 1);
+    let (read, how) = rest(&mut slow[2]);
+    assert_eq!(how, Some(std::io::ErrorKind::ConnectionReset), "{driver}: after {} bytes", read.len());
+    assert!(read.len() < 8 << 20, "{driver}: {} bytes were kept for it", read.len());
+    ask();
+}
+
+#[test]
+fn slow_clients_are_cut_off_while_others_are_served() {
+    let site = Folder::new();
+    std::fs::File::create(site.root().join("huge")).and_then(|f| f.set_len(1 << 30)).expect("a sparse file");
+    let short = ["--header-timeout", "1s", "--body-timeout", "1s", "--write-timeout", "1s", "--keep-alive", "60s"];
+    // The negative control: a server with more patience keeps all of them meanwhile.
+    let long = ["--header-timeout", "1h", "--body-timeout", "1h", "--write-timeout", "1h"];
+    let (_patient, control) = site.serve(&long);
+    let kept = slow_clients(control);
+    std::thread::scope(|scope| {
+        for driver in drivers() {
+            let (site, short) = (&site, &short);
+            scope.spawn(move || are_cut_off(driver, site.serve(&[&["--driver", driver], &short[..]].concat())));
+        }
+    });
+    for mut s in kept {
+        s.set_nonblocking(true).expect("a socket");
+        let mut piece = vec![0; 1 << 16];
+        loop {
+            match s.read(&mut piece) {
+                Ok(n) => assert!(n > 0, "still there"),
+                Err(e) => break assert_eq!(e.kind(), std::io::ErrorKind::WouldBlock),
+            }
+        }
+    }
+}
+
+#[test]
 fn nothing_outside_the_root_is_ever_served() {
     let site = Folder::new();
     let root = site.root();
@@ -407,7 +523,7 @@ fn the_command_line_says_what_is_wrong() {
 struct Bench {
     app: HttpServer,
     table: Table,
-    ops: VecDeque<Op<Infallible, Note>>,
+    ops: VecDeque<Op<Job, Note>>,
     env: Env,
 }
 
