@@ -8,6 +8,7 @@ pub mod coro;
 pub mod coro_http;
 pub mod dialer;
 pub mod echo;
+pub mod fetch;
 pub mod front;
 pub mod http;
 pub mod latency;

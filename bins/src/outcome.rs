@@ -22,6 +22,8 @@ pub enum Code {
     Tls = 6,
     /// The peer broke the protocol.
     Protocol = 7,
+    /// Authentication failed or was denied.
+    Auth = 8,
     /// A local resource: bind, descriptors, disk, io_uring.
     Local = 9,
     /// The peer answered "no"; a replay differs.

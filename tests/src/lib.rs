@@ -8,6 +8,7 @@ pub mod drive;
 pub mod http1;
 pub mod keys;
 pub mod laws;
+pub mod odd;
 pub mod process;
 pub mod pty;
 pub mod scenario;

@@ -2,6 +2,7 @@
 mod chat;
 mod coro;
 mod echo;
+mod fetch;
 mod http;
 mod load_echo;
 mod pool;
@@ -12,6 +13,7 @@ mod tls_chat;
 pub use chat::{ChatClientTool, ChatServerTool};
 pub use coro::CoroHttpTool;
 pub use echo::{EchoClientTool, EchoServerTool};
+pub use fetch::HttpClientTool;
 pub use http::HttpServerTool;
 pub use load_echo::{EpollEchoTool, IoUringEchoTool};
 pub use pool::{BenchmarkTool, SingleThreadTool, ThreadpoolTool};
