@@ -146,13 +146,14 @@ impl App for Verify {
                 (self.stdout, self.stderr, self.began) = (Some(start.stdout), Some(start.stderr), cx.now);
                 self.dialer.start(cx);
             }
-            Input::Connected { conn, .. } => {
+            Input::Connected { conn, .. } if conn.part() == MORE => {
                 self.connecting -= 1;
                 self.add(conn, cx);
             }
             Input::Bytes(t, chunk) => self.check(t, &chunk, cx),
             Input::Writable(t) => self.fill(t, cx),
-            Input::Closed(t, _) if t.part() == 0 => {}
+            // Standard streams, and what the dialer has tried besides.
+            Input::Closed(t, _) if t.part() != MORE && self.conns.get(t).is_none() => {}
             Input::Closed(t, why) => self.closed(t, why, cx),
             Input::Signal(Signal::Interrupt | Signal::Terminate) => cx.exit(Code::Interrupted as u8),
             _ => {}

@@ -1,6 +1,7 @@
 //! The command line of each tool.
 mod chat;
 mod coro;
+mod dnsquery;
 mod echo;
 mod load_echo;
 mod pool;
@@ -8,6 +9,7 @@ mod simulate;
 
 pub use chat::{ChatClientTool, ChatServerTool};
 pub use coro::CoroHttpTool;
+pub use dnsquery::DnsQueryTool;
 pub use echo::{EchoClientTool, EchoServerTool};
 pub use load_echo::{EpollEchoTool, IoUringEchoTool};
 pub use pool::{BenchmarkTool, SingleThreadTool, ThreadpoolTool};

@@ -44,7 +44,8 @@ pub enum Family {
 }
 
 impl Family {
-    fn has(self, ip: &IpAddr) -> bool {
+    /// The address is of this family.
+    pub fn has(self, ip: &IpAddr) -> bool {
         match self {
             Family::Any => true,
             Family::V4 => ip.is_ipv4(),
@@ -212,6 +213,15 @@ impl Resolver {
     pub fn cancel(&mut self, key: u64) {
         self.lookups.remove(&key);
         self.done.retain(|(k, _)| *k != key);
+    }
+    /// Forgets all lookups and questions; what is known stays.
+    pub fn rest(&mut self) {
+        for (id, _) in core::mem::take(&mut self.pending) {
+            self.stub.cancel(id);
+        }
+        self.lookups.clear();
+        self.by_name.clear();
+        self.done.clear();
     }
     /// The next lookup that is over: its key, and addresses, at least one, in the servers' order; of IPv6 first.
     #[must_use]
