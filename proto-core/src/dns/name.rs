@@ -25,7 +25,9 @@ impl<'m> Name<'m> {
         // Every jump must go before the place where the present run of labels began.
         let (mut lowest, mut jumps, mut len) = (at, 0, 0usize);
         loop {
-            let Some(&b) = message.get(pos) else { return Err(fault("name past the end", RULE, pos)) };
+            let Some(&b) = message.get(pos) else {
+                return Err(fault("name past the end", RULE, pos.min(message.len())));
+            };
             match b {
                 0 => {
                     len += 1;

@@ -238,7 +238,7 @@ fn write_param(param: SvcParam<'_>, f: &mut Formatter<'_>) -> fmt::Result {
     }
 }
 
-/// A place as `51 30 12.748 N 0 7 39.611 W 0.00m 0.00m 0.00m 0.00m` (RFC 1876 3).
+/// A place as `51 30 12.748 N 0 7 39.611 W 30.25m 1m 10000m 10m` (RFC 1876 3).
 fn place(bytes: &[u8; 16], f: &mut Formatter<'_>) -> fmt::Result {
     let &[version, size, horizontal, vertical, a, b, c, d, e, g, h, i, j, k, l, m] = bytes;
     if version != 0 {
@@ -257,7 +257,10 @@ fn place(bytes: &[u8; 16], f: &mut Formatter<'_>) -> fmt::Result {
     for size in [size, horizontal, vertical] {
         // Four bits times ten to the power of four bits, in centimetres.
         let cm = u64::from(size >> 4).saturating_mul(10u64.pow(u32::from(size & 15)));
-        write!(f, " {}.{:02}m", cm / 100, cm % 100)?;
+        match (cm / 100, cm % 100) {
+            (m, 0) => write!(f, " {m}m")?,
+            (m, cm) => write!(f, " {m}.{cm:02}m")?,
+        }
     }
     Ok(())
 }
