@@ -9,6 +9,7 @@ pub mod dialer;
 pub mod dnsquery;
 pub mod echo;
 pub mod front;
+pub mod http;
 pub mod latency;
 pub mod line_client;
 pub mod log;

@@ -308,10 +308,12 @@ fn open(dir: Option<&File>, path: &str, how: How) -> Result<(File, Meta), Reason
 
 fn meta(f: &File) -> Result<Meta, Reason> {
     let s = rustix::fs::fstat(f).map_err(reason)?;
+    let kind = rustix::fs::FileType::from_raw_mode(s.st_mode);
     Ok(Meta {
         len: s.st_size as u64,
         modified_ns: (s.st_mtime as i64).saturating_mul(1_000_000_000).saturating_add(s.st_mtime_nsec as i64),
-        dir: rustix::fs::FileType::from_raw_mode(s.st_mode).is_dir(),
+        dir: kind.is_dir(),
+        regular: kind.is_file(),
         inode: s.st_ino ^ (s.st_dev as u64).rotate_left(48),
     })
 }

@@ -110,10 +110,10 @@ pub type Why = (u8, i64);
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum Known {
-    Opened { file: u32, meta: (u64, i64, bool, u64) },
+    Opened { file: u32, meta: (u64, i64, u8, u64) },
     Read(Vec<u8>),
     Done,
-    Stat((u64, i64, bool, u64)),
+    Stat((u64, i64, u8, u64)),
     List(Vec<(String, bool)>),
     Resolved(Vec<std::net::IpAddr>),
     SocketInfo { rtt_ns: u64, queued: u32 },
@@ -361,8 +361,10 @@ fn began(s: &Start, out_buffer: usize) -> Began {
     }
 }
 
-fn meta(m: &Meta) -> (u64, i64, bool, u64) {
-    (m.len, m.modified_ns, m.dir, m.inode)
+/// The kind is 0 for a regular file, 1 for a directory, 2 for anything else.
+fn meta(m: &Meta) -> (u64, i64, u8, u64) {
+    let kind = if m.dir { 1 } else { 2 * u8::from(!m.regular) };
+    (m.len, m.modified_ns, kind, m.inode)
 }
 
 fn known(a: &Answer) -> Known {
@@ -379,7 +381,10 @@ fn known(a: &Answer) -> Known {
 
 /// The reverse of what a recording keeps of an answer.
 pub fn answer(k: Known) -> Answer {
-    let meta = |(len, modified_ns, dir, inode)| Meta { len, modified_ns, dir, inode };
+    let meta = |(len, modified_ns, kind, inode)| {
+        let (regular, dir) = (kind == 0, kind == 1);
+        Meta { len, modified_ns, dir, regular, inode }
+    };
     match k {
         Known::Opened { file, meta: m } => Answer::Opened { file: FileId(file), meta: meta(m) },
         Known::Read(b) => Answer::Read(b.into()),

@@ -83,6 +83,7 @@ pub fn listener(at: &Addr, backlog: i32, shared: bool, nonblocking: bool) -> rus
             sockopt::set_ipv6_v6only(&fd, true)?;
         }
         sockopt::set_tcp_nodelay(&fd, true)?; // accepted sockets inherit it
+        limit_unsent(&fd);
     }
     with_addr(at, |a| bind(&fd, a))?;
     listen(&fd, backlog)?;
@@ -129,6 +130,33 @@ pub fn datagram(at: Option<&Addr>, to: Option<&Addr>, nonblocking: bool) -> rust
 /// Closing will send RST instead of FIN.
 pub fn reset_on_close(fd: impl AsFd) {
     let _ = sockopt::set_socket_linger(fd, Some(std::time::Duration::ZERO)); // a closed peer needs none
+}
+
+/// The peer takes nothing more. Closing will drop what it has not taken: else the kernel would keep that for minutes.
+/// A peer that has taken all sees FIN.
+#[allow(unsafe_code)]
+pub fn give_up(fd: &OwnedFd) {
+    let mut left: libc::c_int = 0;
+    // SAFETY: SIOCOUTQ writes one int, and `left` is one.
+    let known = unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCOUTQ, &raw mut left) };
+    if known == 0 && left > 0 {
+        reset_on_close(fd);
+    }
+}
+
+/// Bytes that the kernel takes beyond those that the peer has room for. What a slow reader leaves is kept here where it
+/// is bounded, and its progress shows in small steps; by default the kernel takes megabytes.
+const UNSENT: libc::c_int = 128 << 10;
+
+/// Accepted sockets inherit it.
+#[allow(unsafe_code)]
+fn limit_unsent(fd: &OwnedFd) {
+    let (value, size) = (UNSENT, size_of::<libc::c_int>() as libc::socklen_t);
+    // SAFETY: the option is one int, and `value` is one. Where it is not known the kernel takes more.
+    unsafe {
+        let at = (&raw const value).cast();
+        libc::setsockopt(fd.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, at, size);
+    }
 }
 
 /// Who is at the other end of an accepted socket; an error if that has gone already.

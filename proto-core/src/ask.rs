@@ -37,6 +37,8 @@ pub struct Meta {
     pub modified_ns: i64,
     /// It is a directory.
     pub dir: bool,
+    /// It is a regular file: no directory, device, FIFO or socket.
+    pub regular: bool,
     /// Tells this file from every other on the machine.
     pub inode: u64,
 }

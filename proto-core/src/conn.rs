@@ -65,6 +65,8 @@ pub struct Conn<M> {
     pub(crate) touched: bool,
     pub(crate) closing: bool,
     pub(crate) asked: bool,
+    /// When its timer wakes it up: a look here saves a search among the timers.
+    pub(crate) armed: Option<Instant>,
 }
 
 impl<M: Machine> Conn<M> {
@@ -85,6 +87,7 @@ impl<M: Machine> Conn<M> {
             touched: false,
             closing: false,
             asked: false,
+            armed: None,
         }
     }
     /// The protocol is over, by agreement or by fault: input is discarded.

@@ -1,8 +1,8 @@
 //! All connections of an app, or of one of its parts.
 use crate::conn::LINGER;
 use crate::{
-    Answer, Ask, Bytes, Chunk, Conn, ConnEvent, Cx, Deadline, Fault, Feed, Layer, Machine, OpId, Reason, Slots, Step,
-    Timers, Token, Tx,
+    Answer, Ask, Bytes, Chunk, Conn, ConnEvent, Cx, Deadline, Fault, Feed, Instant, Layer, Machine, OpId, Reason,
+    Slots, Step, Timers, Token, Tx,
 };
 use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 
@@ -53,7 +53,7 @@ impl<M: Machine> Conns<M> {
     }
     /// Forgets a connection: the answer to `Input::Closed`.
     pub fn remove(&mut self, t: Token) -> Option<Conn<M>> {
-        self.timers.disarm(t);
+        self.disarm(t);
         self.slots.remove(t).map(|conn| *conn)
     }
     /// Gives a connection without layers back to the app, which writes to it itself from now on: what a protocol does that
@@ -173,7 +173,7 @@ impl<M: Machine> Conns<M> {
             }
             cx.read(t, conn.wants_input());
             if let Some(d) = conn.deadline() {
-                self.timers.arm(t, d.at);
+                self.arm(t, d.at);
             }
         }
     }
@@ -206,7 +206,7 @@ impl<M: Machine> Conns<M> {
             if conn.draining.is_none_or(|(_, before)| before != sent) {
                 conn.draining = Some((now, sent));
             }
-            self.timers.arm(t, now.after(LINGER));
+            self.arm(t, now.after(LINGER));
             return;
         } else {
             conn.closing = true;
@@ -216,7 +216,22 @@ impl<M: Machine> Conns<M> {
             }
             cx.close(t, LINGER);
         }
-        self.timers.disarm(t);
+        self.disarm(t);
+    }
+    /// Makes sure that the timer of a connection wakes up at `at` or earlier.
+    fn arm(&mut self, t: Token, at: Instant) {
+        let Some(conn) = self.slots.get_mut(t) else { return };
+        if conn.armed.is_none_or(|old| at < old) {
+            conn.armed = Some(at);
+            self.timers.arm(t, at);
+        }
+    }
+    fn disarm(&mut self, t: Token) {
+        if let Some(conn) = self.slots.get_mut(t)
+            && conn.armed.take().is_some()
+        {
+            self.timers.disarm(t);
+        }
     }
     /// The answer to a question of `settle`; false if it was somebody else's.
     pub fn answer(&mut self, id: OpId, answer: &Result<Answer, Reason>) -> bool {
@@ -243,9 +258,11 @@ impl<M: Machine> Conns<M> {
     /// A connection whose deadline has passed, after its machine was told. Go over it with [`Conns::resume`] next.
     pub fn due<J, X>(&mut self, cx: &mut Cx<'_, J, X>) -> Option<(Token, Result<(), Fault>)> {
         while let Some(t) = self.timers.pop(cx.now) {
-            let Some(d) = self.slots.get(t).and_then(|conn| conn.deadline()) else { continue };
+            let Some(conn) = self.slots.get_mut(t) else { continue };
+            conn.armed = None;
+            let Some(d) = conn.deadline() else { continue };
             if d.at > cx.now {
-                self.timers.arm(t, d.at); // it had moved
+                self.arm(t, d.at); // it had moved
                 continue;
             }
             let (now, sent) = (cx.now, cx.stat(t).sent);

@@ -18,7 +18,8 @@ pub fn tool(name: &str) -> PathBuf {
         let up = exe.ancestors().find(|d| d.ends_with("debug") || d.ends_with("release"));
         let dir = up.expect("a target folder").to_path_buf();
         let mut cargo = Command::new(std::env::var("CARGO").unwrap_or("cargo".into()));
-        cargo.args(["build", "--quiet", "-p", "bins", "--bins"]);
+        // With the features of dependencies that the caller was built with, or all would be built twice.
+        cargo.args(["build", "--quiet", "-p", "bins", "-p", "tests", "--bins"]);
         cargo.arg("--manifest-path").arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"));
         cargo.arg("--target-dir").arg(dir.parent().expect("target"));
         if dir.ends_with("release") {

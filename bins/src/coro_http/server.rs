@@ -8,7 +8,7 @@ use crate::service::{Note, ServerCx, Settings};
 use crate::work::Work;
 use core::time::Duration;
 use proto_core::http1::{self, Config, Length, Limits, Method, Times, server};
-use proto_core::{App, Bytes, Deadline, Input, Signal, Slots, Start, Token};
+use proto_core::{App, Bytes, Deadline, Input, Peer, Signal, Slots, Start, Token};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
@@ -334,7 +334,7 @@ impl Connection {
 }
 
 impl Desk<Work> for Lines {
-    fn opened(&mut self, t: Token, _: &mut Front, _: &mut CoroCx<'_>) {
+    fn opened(&mut self, t: Token, _: &Peer, _: &mut Front, _: &mut CoroCx<'_>) {
         let line = Line::new(&self.handle, t);
         let task = serve(line.clone(), self.handle.clone(), self.common.clone());
         if let Ok(child) = self.handle.spawn("connection", task) {

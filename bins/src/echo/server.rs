@@ -76,13 +76,7 @@ impl EchoServer {
         }
     }
     fn refused(&mut self, t: Token, remote: &Addr, why: Refusal, cx: &mut ServerCx<'_, Infallible>) {
-        match why {
-            Refusal::Address => self.service.log(cx, format_args!("Client refused from {remote}: not allowed")),
-            Refusal::Full(n) => self.service.log(cx, format_args!("Client refused from {remote}: {n} clients already")),
-            Refusal::PerAddress(n) => {
-                self.service.log(cx, format_args!("Client refused from {remote}: {n} connections from there already"));
-            }
-        }
+        self.service.log(cx, format_args!("Client refused from {remote}: {why}"));
         self.service.turn_away(t, "", cx);
     }
     fn datagram(&mut self, socket: Token, from: Addr, data: &[u8], cx: &mut ServerCx<'_, Infallible>) {

@@ -11,12 +11,13 @@
 //! ```
 //! A client that says its last byte while its request waits for an answer counts as gone, as one that resets does, unless
 //! [`Front::finish_for_gone`]: whoever asked does not wait any more, and the work is not worth doing.
-use crate::service::{Life, Note, ServerCx, Service, Settings};
+use crate::service::{Life, Note, Refusal, ServerCx, Service, Settings};
 use crate::text::http_date;
 use core::time::Duration;
 use proto_core::http1::server::{Event, Request, Response};
 use proto_core::http1::{Config, FieldBlock, Page, Server};
-use proto_core::{ConnEvent, Conns, Deadline, Feed, Input, Misuse, Start, Step, Token, Tx};
+use proto_core::{ConnEvent, Conns, Deadline, Fault, Feed, Input, Misuse, Peer, Start, Step, Token, Tx};
+use std::sync::Arc;
 
 #[cfg(test)]
 pub(crate) mod scripted;
@@ -32,7 +33,11 @@ pub trait Desk<J> {
     /// The end of its body.
     fn body_end(&mut self, _t: Token, _front: &mut Front, _cx: &mut ServerCx<'_, J>) {}
     /// A connection that may bring requests.
-    fn opened(&mut self, _t: Token, _front: &mut Front, _cx: &mut ServerCx<'_, J>) {}
+    fn opened(&mut self, _t: Token, _peer: &Peer, _front: &mut Front, _cx: &mut ServerCx<'_, J>) {}
+    /// A client that was turned away.
+    fn refused(&mut self, _peer: &Peer, _why: Refusal, _front: &mut Front, _cx: &mut ServerCx<'_, J>) {}
+    /// A client broke a rule, or was too slow; it has been told. [`Desk::gone`] follows.
+    fn fault(&mut self, _t: Token, _fault: &Fault, _front: &mut Front, _cx: &mut ServerCx<'_, J>) {}
     /// The client is gone, or its connection is over; perhaps told more than once.
     fn gone(&mut self, t: Token, front: &mut Front, cx: &mut ServerCx<'_, J>);
 }
@@ -46,7 +51,7 @@ pub struct Front {
     /// The life of the server.
     pub service: Service,
     conns: Conns<Server>,
-    config: Config,
+    config: Arc<Config>,
     /// A client's last byte does not cancel what it asked for.
     pub finish_for_gone: bool,
     /// Connections whose answers have changed outside of a reading.
@@ -71,7 +76,7 @@ impl Front {
         Front {
             service: Service::new(settings),
             conns: Conns::new(0),
-            config: Config { page: Page::Html, ..config },
+            config: Arc::new(Config { page: Page::Html, ..config }),
             finish_for_gone: false,
             again: Vec::new(),
             reading: None,
@@ -127,7 +132,8 @@ impl Front {
         let text = page_of(response.status);
         self.respond(t, &response.typed("text/html"), text.as_bytes(), cx);
     }
-    fn count(&mut self, status: u16) {
+    /// Counts an answer that went through [`Front::http`].
+    pub fn count(&mut self, status: u16) {
         if let Some(n) = self.answers.get_mut(usize::from(status / 100)) {
             *n += 1;
         }
@@ -162,6 +168,9 @@ impl Front {
     pub fn handle<J, D: Desk<J>>(&mut self, input: Input<'_, Note>, desk: &mut D, cx: &mut ServerCx<'_, J>) {
         let input = match input {
             Input::Bytes(t, chunk) if t.part() == 0 => {
+                if chunk.first() == Some(&TLS_HELLO) && cx.stat(t).received <= chunk.len() as u64 {
+                    return self.speaks_tls(t, desk, cx);
+                }
                 let feed = self.conns.feed(t, chunk, cx);
                 return self.read(feed, t, desk, cx);
             }
@@ -173,10 +182,13 @@ impl Front {
         match input {
             Input::Accepted { conn, peer, .. } if conn.part() == 0 => match self.service.admit(conn, &peer, cx) {
                 Ok(()) => {
-                    self.conns.insert(conn, Server::new(self.config), Vec::new(), cx);
-                    desk.opened(conn, self, cx);
+                    self.conns.insert(conn, Server::new(self.config.clone()), Vec::new(), cx);
+                    desk.opened(conn, &peer, self, cx);
                 }
-                Err(_) => self.service.turn_away(conn, FULL, cx),
+                Err(why) => {
+                    self.service.turn_away(conn, FULL, cx);
+                    desk.refused(&peer, why, self, cx);
+                }
             },
             Input::Writable(t) if self.conns.peek(t).is_some() => {
                 let feed = self.conns.resume(t, cx);
@@ -200,11 +212,23 @@ impl Front {
             _ => {}
         }
     }
+    fn broken<J, D: Desk<J>>(&mut self, t: Token, fault: &Fault, desk: &mut D, cx: &mut ServerCx<'_, J>) {
+        self.faults += 1;
+        desk.fault(t, fault, self, cx);
+        desk.gone(t, self, cx);
+    }
+    fn speaks_tls<J, D: Desk<J>>(&mut self, t: Token, desk: &mut D, cx: &mut ServerCx<'_, J>) {
+        if let Some(tx) = self.conns.out(t, cx) {
+            tx.put(NO_TLS.as_bytes());
+        }
+        self.conns.close(t);
+        let fault = Fault { rule: "RFC 9110 4.2.1", what: "TLS on a port for clear text", code: 400, offset: 0 };
+        self.broken(t, &fault, desk, cx);
+    }
     fn due<J, D: Desk<J>>(&mut self, desk: &mut D, cx: &mut ServerCx<'_, J>) {
         while let Some((t, told)) = self.conns.due(cx) {
-            if told.is_err() {
-                self.faults += 1;
-                desk.gone(t, self, cx);
+            if let Err(fault) = told {
+                self.broken(t, &fault, desk, cx);
             }
             let feed = self.conns.resume(t, cx);
             self.read(feed, t, desk, cx);
@@ -244,9 +268,8 @@ impl Front {
                 },
                 Ok(Step::Event(ConnEvent::Ready(_))) => {}
                 Ok(Step::NeedMore | Step::Paused | Step::Closed) => break,
-                Err(_) => {
-                    self.faults += 1; // the answer says what was wrong
-                    desk.gone(t, self, cx);
+                Err(fault) => {
+                    self.broken(t, &fault, desk, cx); // the answer says what was wrong
                     break;
                 }
             }
@@ -267,10 +290,9 @@ impl Front {
     pub fn settle<J, D: Desk<J>>(&mut self, desk: &mut D, cx: &mut ServerCx<'_, J>) {
         while self.go_on(desk, cx) {}
         let mut failed = Vec::new();
-        self.conns.settle(cx, |t, _| failed.push(t));
-        for t in failed {
-            self.faults += 1;
-            desk.gone(t, self, cx);
+        self.conns.settle(cx, |t, fault| failed.push((t, fault)));
+        for (t, fault) in failed {
+            self.broken(t, &fault, desk, cx);
         }
     }
     /// When it wants `Input::Deadline`.
@@ -279,6 +301,13 @@ impl Front {
         Deadline::earliest(self.service.deadline(), rest)
     }
 }
+
+/// First byte of a TLS record with a handshake (RFC 8446 5.1).
+const TLS_HELLO: u8 = 0x16;
+
+/// What a client that speaks TLS is told, in case a person looks.
+const NO_TLS: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 35\r\nConnection: close\r\n\r\n\
+                      This port speaks HTTP without TLS.\n";
 
 /// What a client over the limit is told, whatever it asks.
 const FULL: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/html\r\nContent-Length: 33\r\nConnection: close\r\n\

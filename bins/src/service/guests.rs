@@ -1,6 +1,7 @@
 //! Who may be a client: limits, blocks of addresses, silence.
 use super::{ServerCx, Service};
 use crate::cli::Cidr;
+use core::fmt;
 use core::net::IpAddr;
 use core::time::Duration;
 use proto_core::{Addr, Instant, Peer, Token};
@@ -19,6 +20,16 @@ pub enum Refusal {
     Full(u32),
     /// Its address has as many connections as it may have.
     PerAddress(u32),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Address => f.write_str("not allowed"),
+            Refusal::Full(n) => write!(f, "{n} clients already"),
+            Refusal::PerAddress(n) => write!(f, "{n} connections from there already"),
+        }
+    }
 }
 
 #[derive(Debug)]

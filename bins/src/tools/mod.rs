@@ -3,6 +3,7 @@ mod chat;
 mod coro;
 mod dnsquery;
 mod echo;
+mod http;
 mod load_echo;
 mod pool;
 mod simulate;
@@ -11,6 +12,7 @@ pub use chat::{ChatClientTool, ChatServerTool};
 pub use coro::CoroHttpTool;
 pub use dnsquery::DnsQueryTool;
 pub use echo::{EchoClientTool, EchoServerTool};
+pub use http::HttpServerTool;
 pub use load_echo::{EpollEchoTool, IoUringEchoTool};
 pub use pool::{BenchmarkTool, SingleThreadTool, ThreadpoolTool};
 

@@ -23,6 +23,9 @@ const STOP: Duration = Duration::from_secs(30);
 /// When a simulation has failed.
 const LIMIT: Duration = Duration::from_secs(3600);
 
+/// The folder of a simulated server's files.
+pub const DISK: &str = "www";
+
 /// What the tool is played against.
 #[derive(Clone, Copy, Debug)]
 pub enum Scene {
@@ -38,6 +41,8 @@ pub enum Scene {
     Work,
     /// A client of a server of work.
     Worker,
+    /// A server of the files in [`DISK`], and two clients that type requests.
+    Files,
     /// A server of HTTP, and a client that has a hundred hashes made and checks them.
     Http,
 }
@@ -60,6 +65,7 @@ fn play<T: Tool>(tool: &T, world: &mut Sim, scene: Scene) -> Result<NodeId, Erro
         Scene::Typists | Scene::Streams | Scene::Work | Scene::Http => {
             world.add("server", app, shown(NodeConfig::server(PORT)))?
         }
+        Scene::Files => return files(world, app),
         Scene::Echo => {
             server(world, LoadEcho::new(Settings::default(), Mode::Off))?;
             let stdin = script(&["Hello, server!", "Testing 123"], Duration::from_millis(100));
@@ -154,6 +160,25 @@ fn typist(world: &mut Sim, name: &str, lines: &[&str], every_ms: u64) -> Result<
     let options = Options { notices: true, ..Options::plain("client") };
     let stdin = Some(script(lines, Duration::from_millis(every_ms)));
     world.add(name, LineClient::new(target(), options), NodeConfig { stdin, ..NodeConfig::default() })
+}
+
+fn files<A: App + 'static>(world: &mut Sim, app: A) -> Result<NodeId, Error> {
+    let file = |name: &str, bytes: &[u8]| (format!("{DISK}/{name}"), bytes.to_vec());
+    let files =
+        vec![file("index.html", b"<p>home\n"), file("numbers.txt", b"0123456789"), file("big", &[b'x'; 300_000])];
+    let it = world.add("server", app, NodeConfig { files, print: true, ..NodeConfig::server(PORT) })?;
+    requests(world, "alice", &["/", "/numbers.txt", "/big"], 200)?;
+    requests(world, "bob", &["/../secret", "/none", "/numbers.txt"], 350)?;
+    world.signal(it, STOP, Signal::Interrupt);
+    Ok(it)
+}
+
+/// Somebody who types requests.
+fn requests(world: &mut Sim, name: &str, targets: &[&str], every_ms: u64) -> Result<NodeId, Error> {
+    let lines = targets.iter().flat_map(|t| [format!("GET {t} HTTP/1.1\r"), "Host: server\r".into(), "\r".into()]);
+    let lines: Vec<String> = lines.collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    typist(world, name, &lines, every_ms)
 }
 
 /// Lines typed at regular times, then the end of the input.

@@ -172,7 +172,12 @@ impl<A: App + 'static> State<A> {
         }
         while let Some(due) = self.host.due() {
             match due {
-                Due::Cut(t) => self.die(t, Reason::TimedOut),
+                Due::Cut(t) => {
+                    if let Some(io) = self.conns.get(t) {
+                        sock::give_up(&io.sock.fd);
+                    }
+                    self.die(t, Reason::TimedOut);
+                }
                 Due::Accept(t) => self.attend(t),
             }
             self.ops();

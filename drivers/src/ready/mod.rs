@@ -134,7 +134,12 @@ impl<A: App + 'static, P: Poller> Ready<A, P> {
         }
         while let Some(due) = self.host.due() {
             match due {
-                Due::Cut(t) => self.die(t, Reason::TimedOut),
+                Due::Cut(t) => {
+                    if let Some(io) = self.conns.get(t) {
+                        sock::give_up(&io.fd);
+                    }
+                    self.die(t, Reason::TimedOut);
+                }
                 Due::Accept(t) => {
                     self.later(t);
                     self.arm(t);

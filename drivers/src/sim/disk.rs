@@ -155,7 +155,7 @@ impl Disk {
             Kind::File(f) => (f.seen.len() as u64, false),
             Kind::Dir(_) => (0, true),
         };
-        Ok(Meta { len, modified_ns: i.modified_ns, dir, inode: ino })
+        Ok(Meta { len, modified_ns: i.modified_ns, dir, regular: !dir, inode: ino })
     }
     /// Bytes; shorter only at the end of the file.
     pub fn read(&mut self, ino: u64, offset: u64, len: usize) -> Result<Bytes, Reason> {

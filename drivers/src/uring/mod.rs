@@ -188,7 +188,12 @@ impl<A: App + 'static> Driver<A> {
     fn dues(&mut self) {
         while let Some(due) = self.host.due() {
             match due {
-                Due::Cut(t) => self.die(t, Reason::TimedOut),
+                Due::Cut(t) => {
+                    if let Some(io) = self.conns.live(t) {
+                        crate::sock::give_up(&io.fd);
+                    }
+                    self.die(t, Reason::TimedOut);
+                }
                 Due::Accept(t) => self.arm_accept(t),
             }
             self.ops();

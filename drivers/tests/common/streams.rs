@@ -318,5 +318,11 @@ pub fn close_lingers_and_then_cuts(kind: Kind) {
     let stays = run.connect();
     say(&run, &stays, "close soon");
     assert_eq!(run.until(|s| matches!(s, Seen::Closed(_))), Seen::Closed(Reason::TimedOut));
+    // What a peer does not take is not kept by the kernel after the cut.
+    let reads_nothing = run.connect();
+    say(&run, &reads_nothing, "fill");
+    say(&run, &reads_nothing, "close soon");
+    assert_eq!(run.until(|s| matches!(s, Seen::Closed(_))), Seen::Closed(Reason::TimedOut));
+    assert_eq!(error_at_end(&reads_nothing), ErrorKind::ConnectionReset);
     run.end();
 }

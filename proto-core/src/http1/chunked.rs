@@ -85,7 +85,7 @@ impl Decoder {
     pub(crate) fn next(&mut self, input: &[u8], rules: &mut Rules) -> Result<Part, Refusal> {
         let part = match &mut self.state {
             State::Size(lines) => {
-                let bound = rules.limits.chunk_line.saturating_add(2);
+                let bound = rules.config.limits.chunk_line.saturating_add(2);
                 let line = match lines.next(input, bound) {
                     Ok(Some(line)) => line,
                     Ok(None) => return Ok(Part::NeedMore),
@@ -99,11 +99,11 @@ impl Decoder {
                 let (used, line) = (lines.at(), input.get(line).unwrap_or_default());
                 let (size, extensions) = size_of(line)?;
                 self.extensions += extensions as u64;
-                if self.extensions > rules.limits.chunk_extensions {
+                if self.extensions > rules.config.limits.chunk_extensions {
                     return Err(Refusal::new(400, RULE, "too many chunk extensions", used));
                 }
                 self.content = self.content.saturating_add(size);
-                if self.content > rules.limits.body {
+                if self.content > rules.config.limits.body {
                     return Err(Refusal::new(413, "RFC 9110 15.5.14", "a body that is too large", used));
                 }
                 self.state = if size > 0 { State::Data(size) } else { State::Trailers(Lines::default(), 0) };
@@ -126,7 +126,7 @@ impl Decoder {
                     self.state = State::Size(Lines::default());
                     Part::Framing(2)
                 }
-                [b'\n', ..] if rules.lenient.bare_lf => {
+                [b'\n', ..] if rules.config.lenient.bare_lf => {
                     rules.forgive(true, Refusal::new(400, RULE, "chunk data followed by LF without CR", 0))?;
                     self.state = State::Size(Lines::default());
                     Part::Framing(1)
@@ -148,7 +148,7 @@ impl Decoder {
     fn count(&mut self, part: Part, rules: &Rules) -> Result<(), Refusal> {
         if let Part::Framing(n) = part {
             self.framing += n as u64;
-            if self.framing > rules.limits.chunk_framing.saturating_add(self.content) {
+            if self.framing > rules.config.limits.chunk_framing.saturating_add(self.content) {
                 return Err(Refusal::new(413, "RFC 9110 15.5.14", "more chunk framing than allowed", n));
             }
         }
@@ -178,7 +178,7 @@ fn bare_lf(
     what: &'static str,
     rules: &mut Rules,
 ) -> Result<Range<usize>, Refusal> {
-    rules.forgive(rules.lenient.bare_lf, Refusal::new(400, rule, what, at))?;
+    rules.forgive(rules.config.lenient.bare_lf, Refusal::new(400, rule, what, at))?;
     Ok(lines.take_bare(at))
 }
 
@@ -227,7 +227,7 @@ fn quoted(value: &[u8]) -> Option<usize> {
 fn trailers(lines: &mut Lines, count: &mut usize, input: &[u8], rules: &mut Rules) -> Result<Option<usize>, Refusal> {
     const RULE: &str = "RFC 9112 7.1.2";
     loop {
-        let most = rules.limits.trailers;
+        let most = rules.config.limits.trailers;
         let line = match lines.next(input, most) {
             Ok(Some(line)) => line,
             Ok(None) => return Ok(None),
@@ -245,7 +245,7 @@ fn trailers(lines: &mut Lines, count: &mut usize, input: &[u8], rules: &mut Rule
             return Ok(Some(end));
         }
         *count += 1;
-        if *count > rules.limits.trailer_fields.min(MAX_FIELDS) {
+        if *count > rules.config.limits.trailer_fields.min(MAX_FIELDS) {
             return Err(Refusal::new(431, "RFC 6585 5", "too many trailers", line.start));
         }
     }

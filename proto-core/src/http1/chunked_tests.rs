@@ -1,6 +1,6 @@
-use super::super::{Lenient, Limits};
+use super::super::{Config, Limits};
 use super::*;
-use alloc::{vec, vec::Vec};
+use alloc::{sync::Arc, vec, vec::Vec};
 
 fn rules() -> Rules {
     let limits = Limits {
@@ -12,7 +12,7 @@ fn rules() -> Rules {
         trailers: 30,
         ..Limits::SERVER
     };
-    Rules::new(limits, Lenient::STRICT)
+    Rules::new(Arc::new(Config { limits, ..Config::SERVER }))
 }
 
 /// Content, bytes taken, and how it ended; the input grows by `step` bytes.
@@ -123,7 +123,8 @@ fn small_chunks_do_not_multiply_a_body() {
 #[test]
 fn sizes_do_not_overflow() {
     let mut rules = rules();
-    (rules.limits.body, rules.limits.chunk_line) = (u64::MAX, 99);
+    let config = Arc::make_mut(&mut rules.config);
+    (config.limits.body, config.limits.chunk_line) = (u64::MAX, 99);
     let mut decoder = Decoder::default();
     assert_eq!(decoder.next(b"ffffffffffffffff\r\n", &mut rules), Ok(Part::Framing(18)));
     assert_eq!(decoder.content, u64::MAX);

@@ -14,11 +14,11 @@ use super::clock::{Clock, Due, Phase};
 use super::head::Framing;
 use super::receive::{Incoming, Piece};
 use super::response::{ResponseHead, ResponseReader};
-use super::rules::{Config, Rules, Times};
+use super::rules::{Config, Rules};
 use super::send::Outgoing;
 use crate::{Deadline, Fault, Instant, Machine, Rx, Step, Tx};
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use alloc::{collections::VecDeque, sync::Arc};
 use core::time::Duration;
 
 mod ask;
@@ -46,7 +46,6 @@ struct Asked {
 /// The machine.
 #[derive(Debug)]
 pub struct Client {
-    times: Times,
     rules: Rules,
     reading: Reading,
     /// Requests without an answer, the one being answered first.
@@ -65,11 +64,10 @@ pub struct Client {
 }
 
 impl Client {
-    /// With the given settings.
-    pub fn new(config: Config) -> Self {
+    /// With the given settings: a `Config`, or an `Arc` of one that many connections share.
+    pub fn new(config: impl Into<Arc<Config>>) -> Self {
         Client {
-            times: config.times,
-            rules: Rules::new(config.limits, config.lenient),
+            rules: Rules::new(config.into()),
             reading: Reading::Head(ResponseReader::default()),
             asked: VecDeque::new(),
             sending: Outgoing::default(),
@@ -93,7 +91,7 @@ impl Client {
     /// Another request may be sent now.
     pub fn is_ready(&self) -> bool {
         let open = matches!(self.reading, Reading::Head(_) | Reading::Body(_));
-        open && self.keep && !self.busy && self.asked.len() < self.rules.limits.pipeline
+        open && self.keep && !self.busy && self.asked.len() < self.rules.config.limits.pipeline
     }
     /// Nothing is outstanding and the connection may be used again: it can go back to a pool.
     pub fn is_idle(&self) -> bool {
@@ -175,12 +173,12 @@ impl Client {
         if asked.head || hands_over || matches!(status, 100..=199 | 204 | 304) {
             head.framing = Framing::Length(0);
         }
-        if matches!(head.framing, Framing::Length(n) if n > self.rules.limits.body) {
+        if matches!(head.framing, Framing::Length(n) if n > self.rules.config.limits.body) {
             return Err(Refusal::new(502, "RFC 9110 15.5.14", "a body that is too large", raw.len()));
         }
         if (100..200).contains(&status) && !hands_over {
             self.informational += 1;
-            if self.informational > self.rules.limits.informational {
+            if self.informational > self.rules.config.limits.informational {
                 return Err(Refusal::new(502, "RFC 9110 15.2", "too many informational answers", raw.len()));
             }
             self.rules.base += raw.len() as u64;
@@ -212,7 +210,7 @@ impl Client {
         Ok(match incoming.next(rx, &mut self.rules)? {
             Piece::NeedMore => Step::NeedMore,
             Piece::Data(bytes) => {
-                self.clock.body(bytes.len(), &self.times);
+                self.clock.body(bytes.len(), &self.rules.config.times);
                 Step::Event(Event::Body(bytes))
             }
             Piece::Trailers(fields) => Step::Event(Event::Trailers(fields)),
@@ -289,11 +287,11 @@ impl Machine for Client {
         if self.woken {
             return Some(Deadline::new(self.clock.now(), Duration::ZERO, "next poll"));
         }
-        self.clock.deadline(&self.times).map(|(_, deadline)| deadline)
+        self.clock.deadline(&self.rules.config.times).map(|(_, deadline)| deadline)
     }
     fn on_deadline(&mut self, now: Instant, tx: &mut Tx) -> Result<(), Fault> {
         self.clock.tick(now, tx);
-        let Some((due, deadline)) = self.clock.deadline(&self.times) else { return Ok(()) };
+        let Some((due, deadline)) = self.clock.deadline(&self.rules.config.times) else { return Ok(()) };
         if self.woken || deadline.at > now {
             self.woken = false;
             return Ok(());

@@ -34,7 +34,7 @@ fn each_of<'a, const N: usize>(
         Err(e) => Refusal::new(400, SYNTAX, what(e), at + bad_line(section)),
     };
     // Only white space before the colon can be forgiven: everything else is checked as ever.
-    if !rules.lenient.space_before_colon || !Fields::new(section).all(|f| is_field(&f)) {
+    if !rules.config.lenient.space_before_colon || !Fields::new(section).all(|f| is_field(&f)) {
         return Err(refusal);
     }
     rules.forgive(true, Refusal { rule: "RFC 9112 5.1", what: "white space before a colon", ..refusal })?;

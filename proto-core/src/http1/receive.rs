@@ -52,7 +52,7 @@ impl Incoming {
                 n
             }
             Incoming::UntilClose(got) => {
-                let most = usize::try_from(rules.limits.body.saturating_sub(*got)).unwrap_or(usize::MAX);
+                let most = usize::try_from(rules.config.limits.body.saturating_sub(*got)).unwrap_or(usize::MAX);
                 let n = rx.len().min(most);
                 if n == 0 && !rx.is_empty() {
                     return Err(Refusal::new(413, "RFC 9110 15.5.14", "a body that is too large", 0));

@@ -6,8 +6,9 @@
 use super::Refusal;
 use super::chunked::{Decoder, Part};
 use super::head::{Framing, Head, HeadReader, Method, Version};
-use super::rules::{Lenient, Limits, Page, Rules};
+use super::rules::{Config, Limits, Page, Rules};
 use crate::{Fault, Instant, Machine, Rx, Step, Tx};
+use alloc::sync::Arc;
 
 /// What came.
 #[derive(Debug, PartialEq, Eq)]
@@ -54,7 +55,7 @@ impl Requests {
     /// With the given limits.
     pub fn new(limits: Limits) -> Self {
         Requests {
-            rules: Rules::new(limits, Lenient::STRICT),
+            rules: Rules::new(Arc::new(Config { limits, ..Config::SERVER })),
             state: State::Head(HeadReader::default()),
             base: 0,
             blank: false,
@@ -96,7 +97,7 @@ impl Requests {
             return Err(Refusal::new(501, "RFC 9110 9.3.6", "a request for a tunnel", head.len));
         }
         let has_body = match head.framing {
-            Framing::Length(n) if n > self.rules.limits.body => {
+            Framing::Length(n) if n > self.rules.config.limits.body => {
                 return Err(Refusal::new(413, "RFC 9110 15.5.14", "a body that is too large", head.len));
             }
             Framing::Length(n) => n > 0,

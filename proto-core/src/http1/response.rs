@@ -101,7 +101,7 @@ fn status_line(line: &[u8], end: usize, rules: &mut Rules) -> Result<StatusLine,
         [b' ', reason @ ..] => reason,
         [] => {
             let missing = Refusal::new(502, RULE, "a status line without a space behind the status", 12);
-            rules.forgive(rules.lenient.no_space_after_status, missing)?;
+            rules.forgive(rules.config.lenient.no_space_after_status, missing)?;
             reason
         }
         _ => return bad("a status that is not three digits from 100 to 599", 8),

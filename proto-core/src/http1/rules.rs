@@ -1,7 +1,7 @@
 //! What is bounded, what is timed, and what is forgiven.
 use super::Refusal;
 use crate::{Fault, Tx};
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec::Vec};
 use core::time::Duration;
 
 /// The largest number of fields that [`Limits::fields`] can allow.
@@ -186,16 +186,16 @@ const NOTED: usize = 64;
 /// What a reader goes by, and what it forgave.
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
-    pub(crate) limits: Limits,
-    pub(crate) lenient: Lenient,
+    /// Shared: a connection should not take memory for what is the same everywhere.
+    pub(crate) config: Arc<Config>,
     /// The stream's byte from which offsets of what is shown count.
     pub(crate) base: u64,
     pub(crate) forgiven: Vec<Fault>,
 }
 
 impl Rules {
-    pub(crate) fn new(limits: Limits, lenient: Lenient) -> Self {
-        Rules { limits, lenient, base: 0, forgiven: Vec::new() }
+    pub(crate) fn new(config: Arc<Config>) -> Self {
+        Rules { config, base: 0, forgiven: Vec::new() }
     }
     /// Notes the breach if it is `allowed`.
     pub(crate) fn forgive(&mut self, allowed: bool, refusal: Refusal) -> Result<(), Refusal> {

@@ -33,7 +33,7 @@ impl Section {
     /// The first line.
     pub(crate) fn first(&mut self, input: &[u8], rules: &mut Rules) -> Result<Option<Range<usize>>, Refusal> {
         // Within the head's limit, so that a line that breaks both is refused for the same reason however it is cut.
-        let bound = rules.limits.request_line.saturating_add(2).min(rules.limits.head);
+        let bound = rules.config.limits.request_line.saturating_add(2).min(rules.config.limits.head);
         match self.lines.next(input, bound) {
             Ok(line) => Ok(line),
             Err(Bad::TooLong) => Err(Refusal::new(414, "RFC 9110 15.5.15", "a request line that is too long", bound)),
@@ -42,7 +42,7 @@ impl Section {
     }
     /// The lines up to the empty one. The head's length.
     pub(crate) fn rest(&mut self, input: &[u8], rules: &mut Rules) -> Result<Option<usize>, Refusal> {
-        let most = rules.limits.head;
+        let most = rules.config.limits.head;
         loop {
             let line = match self.lines.next(input, most) {
                 Ok(Some(line)) => line,
@@ -53,20 +53,20 @@ impl Section {
             if line.is_empty() {
                 return Ok(Some(self.lines.at()));
             }
-            if rules.lenient.fold && matches!(input.get(line.start), Some(b' ' | b'\t')) && self.fields > 0 {
+            if rules.config.lenient.fold && matches!(input.get(line.start), Some(b' ' | b'\t')) && self.fields > 0 {
                 self.folded = true;
                 rules.forgive(true, Refusal::new(400, FOLD, "a folded field", line.start))?;
                 continue;
             }
             self.fields += 1;
-            if self.fields > rules.limits.fields.min(MAX_FIELDS) {
+            if self.fields > rules.config.limits.fields.min(MAX_FIELDS) {
                 return Err(Refusal::new(431, TOO_LARGE, "too many fields", line.start));
             }
         }
     }
     fn bare(&mut self, at: usize, rules: &mut Rules) -> Result<Range<usize>, Refusal> {
         let refusal = Refusal::new(400, "RFC 9112 2.2", "a line that ends in LF without CR", at);
-        rules.forgive(rules.lenient.bare_lf, refusal)?;
+        rules.forgive(rules.config.lenient.bare_lf, refusal)?;
         Ok(self.lines.take_bare(at))
     }
     /// Overwrites the line ends of folded fields with spaces.
@@ -159,7 +159,7 @@ impl<'a> Said<'a> {
         };
         if let Some(first) = self.length {
             let twice = Refusal::new(400, "RFC 9112 6.3", "Content-Length given twice", at);
-            rules.forgive(rules.lenient.same_lengths && first == n, twice)?;
+            rules.forgive(rules.config.lenient.same_lengths && first == n, twice)?;
         }
         self.length = Some(n);
         Ok(())
@@ -173,7 +173,7 @@ impl<'a> Said<'a> {
     ) -> Result<Option<Framing>, Refusal> {
         if self.chunked && self.length.is_some() {
             let both = Refusal::new(400, "RFC 9112 6.3", "both Content-Length and Transfer-Encoding", at);
-            rules.forgive(rules.lenient.coding_wins, both)?;
+            rules.forgive(rules.config.lenient.coding_wins, both)?;
             self.close = true;
         }
         if self.chunked && version == Version::Http10 {

@@ -82,8 +82,8 @@ impl Outgoing {
     fn is_finished(&self) -> bool {
         self.body.as_ref().is_some_and(|b| b.is_finished())
     }
-    /// Sends `bytes`, behind what was put before.
-    pub(crate) fn put(&mut self, tx: &mut Tx, bytes: &[u8]) -> Result<(), Misuse> {
+    /// Sends `len` bytes that `put` puts, as one piece and whatever room there is, behind what was put before.
+    pub(crate) fn push(&mut self, tx: &mut Tx, len: u64, put: impl FnOnce(&mut Tx)) -> Result<(), Misuse> {
         let left = match self.mode {
             Mode::Over => return Err(Misuse("there is no body to put into")),
             Mode::Mute => return Ok(()),
@@ -93,32 +93,38 @@ impl Outgoing {
         if self.is_finished() {
             return Err(Misuse("the body has ended"));
         }
-        if self.queued() as u64 + bytes.len() as u64 > left {
+        if (self.queued() as u64).saturating_add(len) > left {
             return Err(Misuse(TOO_LONG));
         }
-        if bytes.is_empty() {
+        if len == 0 {
             return Ok(());
         }
-        match &mut self.body {
-            Some(body) if !body.is_empty() => body.put(bytes),
-            _ => match &mut self.mode {
-                Mode::Known(left) => {
-                    *left -= bytes.len() as u64;
-                    tx.put(bytes);
-                    if *left == 0 {
-                        self.end();
-                    }
+        match (&mut self.body, &mut self.mode) {
+            (Some(body), _) if !body.is_empty() => put(body),
+            (_, Mode::Known(left)) => {
+                *left -= len;
+                put(tx);
+                if *left == 0 {
+                    self.end();
                 }
-                Mode::Chunked => bytes.chunks(CHUNK).for_each(|part| {
-                    size_line(part.len(), tx);
-                    tx.put(part);
-                    tx.put(b"\r\n");
-                }),
-                Mode::UntilClose => tx.put(bytes),
-                Mode::Mute | Mode::Over => {}
-            },
+            }
+            (_, Mode::Chunked) => {
+                size_line(len, tx);
+                put(tx);
+                tx.put(b"\r\n");
+            }
+            _ => put(tx),
         }
         Ok(())
+    }
+    /// Sends `bytes`, behind what was put before.
+    pub(crate) fn put(&mut self, tx: &mut Tx, bytes: &[u8]) -> Result<(), Misuse> {
+        // A chunk of a moderate size suits a receiver that handles whole chunks.
+        let pieces = if self.mode == Mode::Chunked { CHUNK } else { bytes.len().max(1) };
+        if bytes.is_empty() {
+            return self.push(tx, 0, |_| {});
+        }
+        bytes.chunks(pieces).try_for_each(|piece| self.push(tx, piece.len() as u64, |to| to.put(piece)))
     }
     /// Ends the body, with trailers if it is chunked (elsewhere there is no place for them, and they are left out).
     pub(crate) fn finish(&mut self, tx: &mut Tx, trailers: &[(&str, &[u8])]) -> Result<(), Misuse> {
@@ -163,7 +169,7 @@ impl Outgoing {
             Mode::Chunked => {
                 while !body.is_empty() && tx.room() > 0 {
                     let n = body.len().min(CHUNK);
-                    size_line(n, tx);
+                    size_line(n as u64, tx);
                     tx.append(body, n);
                     tx.put(b"\r\n");
                 }
@@ -191,8 +197,8 @@ impl Outgoing {
     }
 }
 
-fn size_line(n: usize, tx: &mut Tx) {
-    digits(n as u64, 16, |d| tx.put(d));
+fn size_line(n: u64, tx: &mut Tx) {
+    digits(n, 16, |d| tx.put(d));
     tx.put(b"\r\n");
     const { assert!(DIGITS >= 16) };
 }

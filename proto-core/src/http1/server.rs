@@ -17,9 +17,10 @@ use super::Refusal;
 use super::clock::{Clock, Due, Phase};
 use super::head::{Framing, HeadReader, Method, Version};
 use super::receive::{Incoming, Piece};
-use super::rules::{Config, Page, Rules, Times};
+use super::rules::{Config, Rules};
 use super::send::Outgoing;
 use crate::{Deadline, Fault, Instant, Machine, Rx, Step, Tx};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -60,10 +61,6 @@ struct Asked {
 /// The machine.
 #[derive(Debug)]
 pub struct Server {
-    times: Times,
-    page: Page,
-    say_keep_alive: bool,
-    tunnels: bool,
     rules: Rules,
     reading: Reading,
     answer: Answer,
@@ -84,16 +81,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// With the given settings.
-    pub fn new(config: Config) -> Self {
+    /// With the given settings: a `Config`, or an `Arc` of one that many connections share.
+    pub fn new(config: impl Into<Arc<Config>>) -> Self {
         let mut clock = Clock::default();
         clock.enter(Phase::First);
         Server {
-            times: config.times,
-            page: config.page,
-            say_keep_alive: config.say_keep_alive,
-            tunnels: config.tunnels,
-            rules: Rules::new(config.limits, config.lenient),
+            rules: Rules::new(config.into()),
             reading: Reading::Head(HeadReader::default()),
             answer: Answer::None,
             asked: Asked { method: Method::Other, version: Version::Http11, upgrade: false, continues: false },
@@ -207,17 +200,17 @@ impl Server {
             upgrade: head.upgrade,
             continues: head.expects_continue,
         };
-        if head.method == Method::Connect && !self.tunnels {
+        if head.method == Method::Connect && !self.rules.config.tunnels {
             return Err(Refusal::new(501, "RFC 9110 9.3.6", "a request for a tunnel", len));
         }
         if let Framing::Length(n) = head.framing
-            && n > self.rules.limits.body
+            && n > self.rules.config.limits.body
         {
             return Err(Refusal::new(413, "RFC 9110 15.5.14", "a body that is too large", len));
         }
         self.rules.base += len as u64;
         self.requests += 1;
-        self.keep &= head.keep_alive && self.requests < self.rules.limits.requests;
+        self.keep &= head.keep_alive && self.requests < self.rules.config.limits.requests;
         (self.answer, self.dropped) = (Answer::Awaited, 0);
         self.asked.continues &= head.framing != Framing::Length(0);
         self.reading = match head.framing {
@@ -236,7 +229,7 @@ impl Server {
         if drains
             && (!self.keep
                 || self.asked.continues
-                || incoming.left().saturating_add(self.dropped) > self.rules.limits.drain)
+                || incoming.left().saturating_add(self.dropped) > self.rules.config.limits.drain)
         {
             self.end();
             return Ok(None);
@@ -251,7 +244,7 @@ impl Server {
         Ok(Some(match incoming.next(rx, &mut self.rules)? {
             Piece::NeedMore => Step::NeedMore,
             Piece::Data(bytes) => {
-                self.clock.body(bytes.len(), &self.times);
+                self.clock.body(bytes.len(), &self.rules.config.times);
                 if drains {
                     self.dropped += bytes.len() as u64;
                     return Ok(None);
@@ -279,7 +272,7 @@ impl Server {
         self.end();
         if matches!(self.answer, Answer::None | Answer::Awaited) {
             let mute = self.answer == Answer::Awaited && self.asked.method == Method::Head;
-            refusal.tell(self.page, mute, tx);
+            refusal.tell(self.rules.config.page, mute, tx);
             self.answer = Answer::Complete;
         }
         refusal.fault(self.rules.base)
@@ -329,11 +322,11 @@ impl Machine for Server {
         if self.woken {
             return Some(Deadline::new(self.clock.now(), Duration::ZERO, "next poll"));
         }
-        self.clock.deadline(&self.times).map(|(_, deadline)| deadline)
+        self.clock.deadline(&self.rules.config.times).map(|(_, deadline)| deadline)
     }
     fn on_deadline(&mut self, now: Instant, tx: &mut Tx) -> Result<(), Fault> {
         self.clock.tick(now, tx);
-        let Some((due, deadline)) = self.clock.deadline(&self.times) else { return Ok(()) };
+        let Some((due, deadline)) = self.clock.deadline(&self.rules.config.times) else { return Ok(()) };
         if self.woken || deadline.at > now {
             self.woken = false;
             return Ok(());

@@ -8,6 +8,7 @@ mod editor;
 mod faults;
 mod http1;
 mod http1_bounds;
+mod httpserver;
 mod life;
 mod machines;
 mod pty;

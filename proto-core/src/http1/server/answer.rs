@@ -2,7 +2,7 @@
 use super::super::send::Length;
 use super::super::write::{DIGITS, FieldBlock, Role, Writer, check, reason};
 use super::{Answer, Method, Phase, Reading, Server, Version};
-use crate::{Misuse, Tx};
+use crate::{Bytes, FileId, Misuse, Tx};
 
 /// An answer's head. `Content-Length`, `Transfer-Encoding` and `Connection` are the machine's to write.
 ///
@@ -149,7 +149,7 @@ impl Server {
                 _ => length,
             },
             keep,
-            say_keep: self.say_keep_alive || self.asked.version == Version::Http10,
+            say_keep: self.rules.config.say_keep_alive || self.asked.version == Version::Http10,
         };
         let before = tx.len();
         let body = if mute { &[] } else { body };
@@ -169,7 +169,7 @@ impl Server {
     /// So much of the request's body is unread that the connection closes rather than drop it.
     fn is_stuck(&self) -> bool {
         match &self.reading {
-            Reading::Body(incoming) => self.asked.continues || incoming.left() > self.rules.limits.drain,
+            Reading::Body(incoming) => self.asked.continues || incoming.left() > self.rules.config.limits.drain,
             _ => false,
         }
     }
@@ -191,6 +191,28 @@ impl Server {
     pub fn put(&mut self, tx: &mut Tx, bytes: &[u8]) -> Result<(), Misuse> {
         let before = tx.len();
         self.sending.put(tx, bytes)?;
+        self.sent();
+        self.clock.wrote(before, tx);
+        Ok(())
+    }
+    /// Sends shared bytes of the answer's body, not copied if they are many.
+    ///
+    /// # Errors
+    /// As [`Server::put`].
+    pub fn share(&mut self, tx: &mut Tx, bytes: Bytes) -> Result<(), Misuse> {
+        self.push(tx, bytes.len() as u64, |to| to.share(bytes))
+    }
+    /// Sends a range of a file, all of it at once: it takes no memory, however long it is.
+    ///
+    /// # Errors
+    /// As [`Server::put`].
+    pub fn file(&mut self, tx: &mut Tx, file: FileId, offset: u64, len: u64) -> Result<(), Misuse> {
+        let Ok(size) = usize::try_from(len) else { return Err(Misuse("a range larger than memory can be")) };
+        self.push(tx, len, |to| to.file(file, offset, size))
+    }
+    fn push(&mut self, tx: &mut Tx, len: u64, put: impl FnOnce(&mut Tx)) -> Result<(), Misuse> {
+        let before = tx.len();
+        self.sending.push(tx, len, put)?;
         self.sent();
         self.clock.wrote(before, tx);
         Ok(())

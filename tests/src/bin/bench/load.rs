@@ -132,7 +132,7 @@ pub fn start(to: SocketAddr, work: Work, core: Option<usize>) -> Running {
     };
     let thread = std::thread::spawn(move || {
         if let Some(core) = core {
-            crate::server::pin(None, core);
+            let _ = crate::server::pin(None, core); // said so
         }
         let app = std::sync::Mutex::new(Some(app));
         let take = |_| app.lock().ok().and_then(|mut a| a.take()).expect("one thread");

@@ -3,8 +3,10 @@
 //! ```text
 //! cargo run --release -p tests --bin bench -- echo --conns 64,500,1000
 //! cargo run --release -p tests --bin bench -- idle --conns 10000
+//! cargo run --release -p tests --bin bench -- http --size 100,10000 --conns 64,1000
 //! ```
 #![allow(clippy::print_stdout)]
+mod http;
 mod load;
 mod server;
 mod yardstick;
@@ -31,7 +33,9 @@ enum What {
     Echo(Echo),
     /// Memory and wake-ups of connections that have echoed once and wait.
     Idle(Idle),
-    /// Runs a yardstick: bare-epoll or tokio.
+    /// Answers of HTTP/1.1 per server-CPU-second, and memory per connection.
+    Http(http::Http),
+    /// Runs a yardstick: bare-epoll, tokio, bare-http or hyper.
     #[command(hide = true)]
     Serve { name: String, port: u16 },
 }
@@ -196,6 +200,7 @@ fn main() -> io::Result<()> {
     match Bench::parse().what {
         What::Echo(args) => echo(&args),
         What::Idle(args) => idle(&args),
+        What::Http(args) => http::run(&args),
         What::Serve { name, port } => match yardstick::all().get(name.as_str()) {
             Some(run) => run(port),
             None => Err(io::Error::other(format!("no yardstick '{name}'"))),

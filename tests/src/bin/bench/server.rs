@@ -1,18 +1,20 @@
-//! A server under measurement, and what the kernel knows about it.
+//! A server under measurement, and what the kernel knows about it and its children.
 use rustix::process::Pid;
-use rustix::thread::{CpuSet, sched_setaffinity};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Binds a process, or this thread, to one core.
-pub fn pin(pid: Option<Pid>, core: usize) {
+/// Binds a process, or this thread, to one core. Answers with what it was bound to before.
+pub fn pin(pid: Option<Pid>, core: usize) -> io::Result<CpuSet> {
+    let before = sched_getaffinity(pid)?;
     let mut set = CpuSet::new();
     set.set(core);
     if let Err(e) = sched_setaffinity(pid, &set) {
         eprintln!("bench: cannot bind to core {core}: {e}");
     }
+    Ok(before)
 }
 
 /// A process that listens on a port of its own.
@@ -31,11 +33,13 @@ impl Server {
         let program = words.next().ok_or_else(|| io::Error::other("empty command"))?;
         let mut run = Command::new(program);
         run.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let child = run.spawn().map_err(|e| io::Error::new(e.kind(), format!("{program}: {e}")))?;
-        let server = Server { child, at };
-        if let Some(core) = core {
-            pin(server.pid(), core);
+        // Bound before it begins: its threads and children inherit that.
+        let before = core.map(|core| pin(None, core));
+        let child = run.spawn().map_err(|e| io::Error::new(e.kind(), format!("{program}: {e}")));
+        if let Some(Ok(before)) = before {
+            let _ = sched_setaffinity(None, &before); // back to where it was
         }
+        let server = Server { child: child?, at };
         let end = Instant::now() + Duration::from_secs(10);
         while TcpStream::connect(at).is_err() {
             if Instant::now() > end {
@@ -45,39 +49,50 @@ impl Server {
         }
         Ok(server)
     }
-    fn pid(&self) -> Option<Pid> {
-        Pid::from_raw(self.child.id().cast_signed())
+    /// It and the processes that it has started, such as nginx's worker.
+    fn processes(&self) -> Vec<u32> {
+        let mut all = vec![self.child.id()];
+        let mut at = 0;
+        while let Some(pid) = all.get(at).copied() {
+            let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+            all.extend(children.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
+            at += 1;
+        }
+        all
     }
-    fn proc(&self, file: &str) -> io::Result<String> {
-        std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id()))
+    /// The sum of what `f` finds in a file of each of its threads.
+    fn threads(&self, file: &str, f: impl Fn(&str) -> u64) -> io::Result<u64> {
+        let mut sum = 0;
+        for pid in self.processes() {
+            for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+                sum += f(&std::fs::read_to_string(task?.path().join(file))?);
+            }
+        }
+        Ok(sum)
     }
     /// CPU time of all its threads so far.
     pub fn cpu(&self) -> io::Result<Duration> {
-        let mut ns = 0;
-        for task in std::fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
-            let text = std::fs::read_to_string(task?.path().join("schedstat"))?;
-            ns += text.split(' ').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
-        }
-        Ok(Duration::from_nanos(ns))
+        let ns = |text: &str| text.split(' ').next().and_then(|n| n.parse().ok()).unwrap_or(0);
+        self.threads("schedstat", ns).map(Duration::from_nanos)
     }
     /// Resident memory in bytes that is not shared with files.
     pub fn memory(&self) -> io::Result<u64> {
-        Ok(field(&self.proc("status")?, "RssAnon:") * 1024)
+        let status = |pid| std::fs::read_to_string(format!("/proc/{pid}/status"));
+        self.processes().into_iter().try_fold(0, |sum, pid| Ok(sum + field(&status(pid)?, "RssAnon:") * 1024))
     }
     /// How often its threads have waited so far: each wait is at least one system call.
     pub fn waits(&self) -> io::Result<u64> {
-        let mut waits = 0;
-        for task in std::fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
-            let status = std::fs::read_to_string(task?.path().join("status"))?;
-            waits += field(&status, "voluntary_ctxt_switches:") + field(&status, "nonvoluntary_ctxt_switches:");
-        }
-        Ok(waits)
+        self.threads("status", |text| {
+            field(text, "voluntary_ctxt_switches:") + field(text, "nonvoluntary_ctxt_switches:")
+        })
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.child.kill(); // it may have ended by itself
+        for pid in self.processes().into_iter().rev().filter_map(|pid| Pid::from_raw(pid.cast_signed())) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL); // it may have ended by itself
+        }
         let _ = self.child.wait();
     }
 }

@@ -1,4 +1,4 @@
-//! Yardsticks: the barest echo loops, with no protocol and no contract around them.
+//! Yardsticks: the barest loops, with no protocol and no contract around them, and what others build on.
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
@@ -13,8 +13,11 @@ fn listen(port: u16) -> io::Result<TcpListener> {
     Ok(listener)
 }
 
+/// Serves a connection until its socket is empty or full; bytes that it did not take stay in the vector. An error ends it.
+type Serve = fn(&TcpStream, &mut Vec<u8>, &mut [u8]) -> Result<(), Errno>;
+
 /// Edge-triggered epoll: one receive and one send per message. Output that a socket does not take is waited for.
-pub fn bare_epoll(port: u16) -> io::Result<()> {
+fn bare(port: u16, serve: Serve) -> io::Result<()> {
     const LISTENER: u64 = u64::MAX;
     let listener = listen(port)?;
     let ep = epoll::create(CreateFlags::CLOEXEC)?;
@@ -42,14 +45,13 @@ pub fn bare_epoll(port: u16) -> io::Result<()> {
             if flags == EventFlags::OUT && pending.is_empty() {
                 continue;
             }
-            if echo(s, pending, &mut buf).is_err() {
+            if serve(s, pending, &mut buf).is_err() {
                 conns[at as usize] = None;
             }
         }
     }
 }
 
-/// Until the socket is empty or full. An error ends the connection.
 fn echo(s: &TcpStream, pending: &mut Vec<u8>, buf: &mut [u8]) -> Result<(), Errno> {
     loop {
         if !pending.is_empty() {
@@ -75,8 +77,26 @@ fn echo(s: &TcpStream, pending: &mut Vec<u8>, buf: &mut [u8]) -> Result<(), Errn
     }
 }
 
+/// What `bare-http` answers, whatever the request says.
+const CANNED: &[u8] =
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 100\r\nConnection: keep-alive\r\n\r\n\
+    ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff";
+
+/// For loads that send one request at a time and wait for the answer.
+fn canned(s: &TcpStream, _: &mut Vec<u8>, buf: &mut [u8]) -> Result<(), Errno> {
+    match recv(s, &mut *buf, RecvFlags::empty()) {
+        Ok((_, 0)) => return Err(Errno::PIPE),
+        Ok((_, n)) if !buf[..n].ends_with(b"\r\n\r\n") => return Err(Errno::PROTO),
+        Ok(_) => {}
+        Err(Errno::AGAIN) => return Ok(()),
+        Err(e) => return Err(e),
+    }
+    // A socket with one answer under way takes all of it.
+    send(s, CANNED, SendFlags::NOSIGNAL).map(drop)
+}
+
 /// tokio's own echo, on one thread.
-pub fn tokio_echo(port: u16) -> io::Result<()> {
+fn tokio_echo(port: u16) -> io::Result<()> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     runtime.block_on(async move {
@@ -96,7 +116,31 @@ pub fn tokio_echo(port: u16) -> io::Result<()> {
     })
 }
 
+/// hyper with 100 bytes from memory, on one thread.
+fn hyper_http(port: u16) -> io::Result<()> {
+    use http_body_util::Full;
+    use hyper::{Request, Response, body::Bytes, body::Incoming, header, service::service_fn};
+    async fn hello(_: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyper::http::Error> {
+        Response::builder().header(header::CONTENT_TYPE, "text/plain").body(Full::new(Bytes::from_static(&[b'f'; 100])))
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    runtime.block_on(async move {
+        let listener = tokio::net::TcpListener::from_std(listen(port)?)?;
+        loop {
+            let (s, _) = listener.accept().await?;
+            s.set_nodelay(true)?;
+            let io = hyper_util::rt::TokioIo::new(s);
+            tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(io, service_fn(hello)));
+        }
+    })
+}
+
 /// Yardsticks by name.
 pub fn all() -> BTreeMap<&'static str, fn(u16) -> io::Result<()>> {
-    BTreeMap::from([("bare-epoll", bare_epoll as fn(u16) -> _), ("tokio", tokio_echo)])
+    BTreeMap::from([
+        ("bare-epoll", (|port| bare(port, echo)) as fn(u16) -> _),
+        ("bare-http", |port| bare(port, canned)),
+        ("tokio", tokio_echo),
+        ("hyper", hyper_http),
+    ])
 }

@@ -1,0 +1,4 @@
+//! Serves the files of one directory over HTTP/1.1.
+fn main() {
+    bins::cli::main::<bins::tools::HttpServerTool>()
+}
