@@ -61,6 +61,7 @@ pub struct Dialer {
     last: Reason,
     done: bool,
     source: Source,
+    key: u32,
     names: Names,
 }
 
@@ -70,7 +71,12 @@ impl Dialer {
         let (todo, tried, trying) = (Vec::new(), Vec::new(), Vec::new());
         let (started, last) = (Instant::default(), Reason::NotFound);
         let (source, names) = (Source::Own, Names::new(part, FILES));
-        Dialer { part, target, started, todo, tried, trying, next_at: None, last, done: false, source, names }
+        Dialer { part, target, started, todo, tried, trying, next_at: None, last, done: false, source, key: 0, names }
+    }
+    /// For one of several at once of the same part: `key`, below 2^24, keeps their questions apart.
+    pub fn with_key(self, key: u32) -> Self {
+        let names = Names::new(self.part, FILES + 8 * u64::from(key));
+        Dialer { key, names, ..self }
     }
     /// With names looked up by `source`.
     pub fn with_source(self, source: Source) -> Self {
@@ -98,14 +104,14 @@ impl Dialer {
             (Source::Own, Err(_)) => {
                 self.names.lookup(0, &host, self.target.family, cx);
                 // What needs no server is known now, and has addresses: it can only be `localhost`.
-                if let Some((_, Ok(ips))) = self.names.next() {
+                if let Some((_, Ok(ips))) = self.names.next_done() {
                     self.resolved(&ips, port, cx);
                 }
             }
         }
     }
     fn id(&self) -> OpId {
-        OpId::new(self.part, 0)
+        OpId::new(self.part, u64::from(self.key))
     }
     fn resolved<J, M>(&mut self, ips: &[IpAddr], port: u16, cx: &mut Cx<'_, J, M>) {
         let usable = |ip: &&IpAddr| self.target.family.has(ip);
@@ -134,7 +140,7 @@ impl Dialer {
         cx: &mut Cx<'_, J, M>,
     ) -> Option<Result<(Token, Peer), Failure>> {
         if !self.done && self.names.handle(input, cx) || matches!(input, Input::Deadline) {
-            match self.names.next() {
+            match self.names.next_done() {
                 Some((_, Ok(ips))) => self.resolved(&ips, self.target.port.unwrap_or_default(), cx),
                 Some((_, Err(why))) => return Some(self.no_name(&why.to_string())),
                 None => {}

@@ -188,7 +188,7 @@ impl NameServer {
             reply = coded(query, Rcode::SERVER_FAILURE);
         } else if Self::happens(self.temper.cuts, cx) {
             reply = coded(query, Rcode::NO_ERROR);
-            reply.iter_mut().nth(2).into_iter().for_each(|b| *b |= 2);
+            reply.get_mut(2).into_iter().for_each(|b| *b |= 2);
         }
         self.later(from, reply, cx);
     }
@@ -239,7 +239,7 @@ fn coded(query: &[u8], code: Rcode) -> Vec<u8> {
 fn forgeries(reply: &[u8], random: u64) -> [Vec<u8>; 4] {
     let change = |at: usize, with: u8| {
         let mut lie = reply.to_vec();
-        lie.iter_mut().nth(at).into_iter().for_each(|b| *b ^= with);
+        lie.get_mut(at).into_iter().for_each(|b| *b ^= with);
         lie
     };
     let rubbish = reply.iter().zip(0u32..).map(|(b, i)| b ^ (random >> (i % 57)) as u8).take(40).collect();

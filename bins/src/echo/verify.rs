@@ -1,5 +1,5 @@
 //! `echo_client --verify`: sends a seeded stream on many connections and checks each byte that comes back.
-use crate::dialer::{Dialer, Target};
+use crate::dialer::{Dialer, Source, Target};
 use crate::outcome::{Code, Failure};
 use crate::text::{Thousands, bytes};
 use core::convert::Infallible;
@@ -38,6 +38,11 @@ pub struct Verify {
 }
 
 impl Verify {
+    /// With names looked up by `source`.
+    pub fn with_source(mut self, source: Source) -> Self {
+        self.dialer = self.dialer.with_source(source);
+        self
+    }
     /// `size` bytes on each of `conns` connections.
     pub fn new(target: Target, conns: usize, size: u64) -> Self {
         Verify {

@@ -4,7 +4,7 @@
 //! names.lookup(key, "www.example", Family::Any, cx);
 //! // in handle:
 //! names.handle(&input, cx);
-//! while let Some((key, addresses)) = names.next() { .. }
+//! while let Some((key, addresses)) = names.next_done() { .. }
 //! ```
 //! Many lookups may be under way at once, each with a key of its owner's. The files are read once, when the first name comes
 //! that needs them.
@@ -160,7 +160,7 @@ impl Names {
         }
     }
     /// The next lookup that is over.
-    pub fn next(&mut self) -> Option<(u64, Known)> {
+    pub fn next_done(&mut self) -> Option<(u64, Known)> {
         self.done.pop_front()
     }
     /// When it wants an `Input::Deadline`.

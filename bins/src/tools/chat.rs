@@ -218,7 +218,7 @@ impl Tool for ChatClientTool {
         let greeting = if self.args.quiet { String::new() } else { hello.into() };
         let options =
             Options { greeting, notices: true, editing: !self.plain, names: true, ..Options::plain(Self::NAME) };
-        let client = LineClient::new(target(&self.args), options);
+        let client = LineClient::new(target(&self.args), options).with_source(self.args.resolver);
         let password = self.password_file.as_ref().map(|f| f.secret.clone());
         if password.is_none() && !self.reconnect {
             return client;

@@ -178,7 +178,9 @@ impl Tool for EchoClientTool {
     }
     fn app(&self, _: Shard) -> Client {
         if self.verify {
-            return Client::Verify(Verify::new(target(&self.args), self.conns, self.size as u64));
+            return Client::Verify(
+                Verify::new(target(&self.args), self.conns, self.size as u64).with_source(self.args.resolver),
+            );
         }
         let (to, quiet) = (target(&self.args), self.args.quiet);
         let options = Options {
@@ -195,6 +197,6 @@ impl Tool for EchoClientTool {
             editing: !self.plain,
             names: false,
         };
-        Client::Lines(LineClient::new(to, options))
+        Client::Lines(LineClient::new(to, options).with_source(self.args.resolver))
     }
 }

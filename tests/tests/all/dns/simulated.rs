@@ -42,7 +42,7 @@ impl App for Asker {
                 self.names.lookup(i as u64, host, Family::Any, cx);
             }
         }
-        while let Some(done) = self.names.next() {
+        while let Some(done) = self.names.next_done() {
             self.said.lock().unwrap().push(done);
             self.done += 1;
             if self.done == self.hosts.len() {

@@ -406,6 +406,25 @@ fn the_same_on_every_driver() {
     }
 }
 
+/// Other tools look up names in the same way; `--resolver system` asks the system instead.
+#[test]
+fn names_of_other_tools() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let client = |args: &[&str]| {
+        let mut tool = Tool::start("echo_client", args);
+        tool.end_input();
+        let ended = tool.wait();
+        (ended.stderr, ended.code)
+    };
+    let name = "echo_client: cannot resolve 'no..such': not a legal name (empty label)\n";
+    assert_eq!(client(&["no..such", &port]), (name.into(), Some(3)));
+    for who in ["own", "system"] {
+        let refused = format!("echo_client: connect to localhost:{port}: connection refused");
+        let (text, code) = client(&["localhost", &port, "--resolver", who]);
+        assert!(text.starts_with(&refused) && code == Some(4), "{who}: {text}");
+    }
+}
+
 #[test]
 fn in_virtual_time() {
     let once = run(&["--driver", "sim", "google.com"]);
