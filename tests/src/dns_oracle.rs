@@ -176,5 +176,7 @@ pub fn unexplained(bytes: &[u8]) -> Option<String> {
 }
 
 /// What we refuse and `hickory-proto` takes.
-pub const HICKORY_TAKES: &[(&str, &str)] =
-    &[("compressed name where none may be", "RFC 3597 4: it reads it all the same")];
+pub const HICKORY_TAKES: &[(&str, &str)] = &[
+    ("compressed name where none may be", "RFC 3597 4: it reads it all the same"),
+    ("compression pointer into the header", "RFC 1035 4.1.4: it takes any earlier offset"),
+];

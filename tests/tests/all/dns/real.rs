@@ -149,7 +149,8 @@ fn a_zone_of_every_type_is_shown_as_dig_and_kdig_show_it() {
     let spelled = |lines: &[String]| -> Vec<String> { lines.iter().map(|l| same_spelling(l)).collect() };
     for (name, kind) in &all {
         let mine = ours(&nsd, name, kind, &[]);
-        assert!(!mine.is_empty(), "{name} {kind}");
+        // nsd keeps NSEC3 records to itself.
+        assert_eq!(mine.is_empty(), kind == "NSEC3", "{name} {kind}");
         assert_eq!(mine, ours(&nsd, name, kind, &["--tcp"]), "{name} {kind} over TCP");
         let dig = output(
             Command::new("dig")
@@ -157,7 +158,6 @@ fn a_zone_of_every_type_is_shown_as_dig_and_kdig_show_it() {
                 .args([name, kind]),
         );
         let dig = lines(&dig);
-        assert!(!dig.is_empty(), "{name} {kind}");
         if !["CERT", "NID", "L64"].contains(&kind.as_str()) {
             assert_eq!(mine, dig, "dig, exactly: {name} {kind}");
         }
