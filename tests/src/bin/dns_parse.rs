@@ -8,6 +8,9 @@ use proto_core::dns::Message;
 use rustix::time::{ClockId, clock_gettime};
 use std::hint::black_box;
 
+/// Reads a message; how many records it had.
+type Parser = fn(&[u8]) -> usize;
+
 /// Rounds; the median counts.
 const ROUNDS: usize = 9;
 /// Seconds of one measurement.
@@ -73,7 +76,7 @@ fn hickory(bytes: &[u8]) -> usize {
     black_box(message.answers.len()) + usize::from(message.edns.is_some())
 }
 
-fn measure(f: fn(&[u8]) -> usize, bytes: &[u8]) -> f64 {
+fn measure(f: Parser, bytes: &[u8]) -> f64 {
     let (began, mut n) = (cpu(), 0u64);
     while cpu() - began < SPAN {
         for _ in 0..200 {
@@ -87,7 +90,7 @@ fn measure(f: fn(&[u8]) -> usize, bytes: &[u8]) -> f64 {
 #[allow(clippy::print_stdout)] // its purpose
 fn main() {
     let bytes = reply();
-    let parsers: [(&str, fn(&[u8]) -> usize); 3] = [("ours", ours), ("domain", domain), ("hickory-proto", hickory)];
+    let parsers: [(&str, Parser); 3] = [("ours", ours), ("domain", domain), ("hickory-proto", hickory)];
     let mut times = parsers.map(|_| Vec::new());
     for _ in 0..ROUNDS {
         for ((_, f), times) in parsers.iter().zip(&mut times) {
