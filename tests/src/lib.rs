@@ -12,5 +12,6 @@ pub mod process;
 pub mod pty;
 pub mod scenario;
 pub mod screen;
+pub mod socks5;
 pub mod subjects;
 pub mod transcript;

@@ -4,5 +4,5 @@ mod launch;
 mod units;
 
 pub use args::{ClientArgs, DriverArgs, ServerArgs};
-pub use launch::{Listening, Plan, Tool, catch_panics, complain, listen, main, parse};
+pub use launch::{Listening, Plan, Tool, catch_panics, complain, listen, main, metrics, parse};
 pub use units::{Cidr, Target, duration, listen_address, port, size};

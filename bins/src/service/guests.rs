@@ -94,6 +94,7 @@ impl Service {
     }
     /// Sends a refused client away, with a text if the protocol has one.
     pub fn turn_away<J>(&mut self, conn: Token, text: &str, cx: &mut ServerCx<'_, J>) {
+        self.refused += 1;
         if let Some(tx) = cx.tx(conn) {
             tx.put(text.as_bytes());
         }

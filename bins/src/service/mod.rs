@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 
 mod control;
 mod guests;
+mod metrics;
 mod settings;
 mod waiting;
 
@@ -20,6 +21,8 @@ pub use control::CONTROL;
 use control::Control;
 use guests::Client;
 pub use guests::Refusal;
+pub use metrics::METRICS;
+use metrics::{Known, Metrics};
 pub use settings::Settings;
 use waiting::Waiting;
 
@@ -69,6 +72,8 @@ pub struct Service {
     last_complaint: Option<Instant>,
     complaints: u64,
     control: Control,
+    metrics: Metrics,
+    refused: u64,
     waiting: Waiting,
     full_of_driver: bool,
 }
@@ -92,6 +97,8 @@ impl Service {
             last_complaint: None,
             complaints: 0,
             control: Control::default(),
+            metrics: Metrics::default(),
+            refused: 0,
             waiting: Waiting::default(),
             full_of_driver: false,
         }
@@ -99,7 +106,7 @@ impl Service {
     /// Takes the facts; the first shard prints the banner.
     pub fn start<J>(&mut self, start: &Start, banner: &str, cx: &mut ServerCx<'_, J>) {
         (self.stdout, self.stderr) = (Some(start.stdout), Some(start.stderr));
-        self.listeners = start.listeners.iter().map(|l| l.token).filter(|t| t.part() != CONTROL).collect();
+        self.listeners = start.listeners.iter().map(|l| l.token).filter(|t| !is_own(*t)).collect();
         let holds = u32::try_from(start.capacity).unwrap_or(u32::MAX);
         self.full_of_driver = self.settings.max == 0 || holds < self.settings.max;
         self.settings.max = if self.settings.max == 0 { holds } else { self.settings.max.min(holds) };
@@ -110,8 +117,8 @@ impl Service {
         self.stats.start(cx.now, start.shards, Look { ring: s.ring, json: s.json, verbose: s.verbose });
         if start.shard != Shard(0) {
             // The first loop alone knows the numbers of all.
-            let control = start.listeners.iter().filter(|l| l.token.part() == CONTROL);
-            control.for_each(|l| cx.close(l.token, Duration::ZERO));
+            let own = start.listeners.iter().filter(|l| is_own(l.token));
+            own.for_each(|l| cx.close(l.token, Duration::ZERO));
         } else {
             self.print(cx, format_args!("{banner}"));
             for (_, note) in start.facts.iter().filter(|(name, _)| name == "note") {
@@ -202,7 +209,7 @@ impl Service {
         cx.exit(Code::Ok as u8);
     }
     fn totals<J>(&self, cx: &ServerCx<'_, J>) -> Totals {
-        Totals { active: self.clients.len() as u64, counters: *cx.counters() }
+        Totals { active: self.clients.len() as u64, refused: self.refused, counters: *cx.counters() }
     }
 
     /// Takes what concerns the life of the server. `Life::Drain`: the app finishes its connections now.
@@ -210,6 +217,13 @@ impl Service {
         if Control::concerns(input) {
             let totals = self.totals(cx);
             if self.control.handle(input, &mut self.stats, &totals, cx) {
+                self.tell(Note::Ask, cx);
+            }
+        }
+        if Metrics::concerns(input) {
+            let totals = self.stats.sum(&self.totals(cx));
+            let known = Known { totals, stopping: self.stopping.is_some(), others: self.shards - 1 };
+            if self.metrics.handle(input, &known, cx) {
                 self.tell(Note::Ask, cx);
             }
         }
@@ -238,6 +252,8 @@ impl Service {
             }
             Input::Post(from, Note::Totals(totals)) => {
                 self.stats.heard(*from, *totals);
+                let sum = self.stats.sum(&self.totals(cx));
+                self.metrics.heard(&sum, cx);
                 Life::On
             }
             Input::Closed(t, Reason::BrokenPipe) if Some(*t) == self.stdout => {
@@ -290,8 +306,8 @@ impl Service {
     /// When it wants `Input::Deadline`.
     pub fn deadline(&self) -> Option<Deadline> {
         let idle = self.idle.next().map(|(at, _)| Deadline { at, since: at, why: "idle client" });
-        let all = [idle, self.stopping, self.stats.deadline(), self.control.deadline(), self.waiting.deadline()];
-        all.into_iter().fold(None, Deadline::earliest)
+        let parts = [self.stats.deadline(), self.control.deadline(), self.metrics.deadline(), self.waiting.deadline()];
+        [idle, self.stopping].into_iter().chain(parts).fold(None, Deadline::earliest)
     }
     fn due<J>(&mut self, cx: &mut ServerCx<'_, J>) -> Life {
         if self.stopping.is_some_and(|d| d.at <= cx.now) {
@@ -310,6 +326,11 @@ impl Service {
         }
         Life::On
     }
+}
+
+/// A listener that is not for clients.
+fn is_own(t: Token) -> bool {
+    matches!(t.part(), CONTROL | METRICS)
 }
 
 /// Appends a line to an output stream. A stream that nobody reads loses lines, it never holds the server up.
