@@ -1,7 +1,8 @@
 //! A part that connects by name: resolves, tries the addresses one after the other without waiting for each to fail
 //! (RFC 8305), and reports the first connection or why there is none.
+use crate::names::Names;
 use crate::outcome::{Code, Failure, network};
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use proto_core::{Addr, Answer, Ask, Cx, Deadline, Input, Instant, OpId, Peer, Reason, Token};
 
@@ -21,17 +22,20 @@ pub struct Target {
     pub timeout: Duration,
 }
 
-/// Which address families may be used.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Family {
-    /// Both, IPv6 first.
+/// Which address families may be used; of both, IPv6 first.
+pub use proto_core::dns::Family;
+/// Who looks up names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum)]
+pub enum Source {
+    /// Our own resolver.
     #[default]
-    Any,
-    /// IPv4 only.
-    V4,
-    /// IPv6 only.
-    V6,
+    Own,
+    /// The operating system's, for names that only it knows (LDAP, mDNS).
+    System,
 }
+
+/// The first key of the questions about files.
+const FILES: u64 = 0x6e61_6d65_7300;
 
 impl core::fmt::Display for Target {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -56,6 +60,9 @@ pub struct Dialer {
     next_at: Option<Instant>,
     last: Reason,
     done: bool,
+    source: Source,
+    key: u32,
+    names: Names,
 }
 
 impl Dialer {
@@ -63,7 +70,17 @@ impl Dialer {
     pub fn new(part: u8, target: Target) -> Self {
         let (todo, tried, trying) = (Vec::new(), Vec::new(), Vec::new());
         let (started, last) = (Instant::default(), Reason::NotFound);
-        Dialer { part, target, started, todo, tried, trying, next_at: None, last, done: false }
+        let (source, names) = (Source::Own, Names::new(part, FILES));
+        Dialer { part, target, started, todo, tried, trying, next_at: None, last, done: false, source, key: 0, names }
+    }
+    /// For one of several at once of the same part: `key`, below 2^24, keeps their questions apart.
+    pub fn with_key(self, key: u32) -> Self {
+        let names = Names::new(self.part, FILES + 8 * u64::from(key));
+        Dialer { key, names, ..self }
+    }
+    /// With names looked up by `source`.
+    pub fn with_source(self, source: Source) -> Self {
+        Dialer { source, ..self }
     }
     /// What it connects to.
     pub fn target(&self) -> &Target {
@@ -78,25 +95,26 @@ impl Dialer {
             self.todo = vec![Addr::Unix(host.into())];
             return self.attempt(cx);
         };
-        if let Ok(ip) = host.parse::<IpAddr>() {
-            self.todo = vec![Addr::Ip(SocketAddr::new(ip, port))];
-            self.attempt(cx);
-        } else if host.eq_ignore_ascii_case("localhost") {
-            // RFC 6761 section 6.3: nobody is asked.
-            self.resolved(&[Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()], port, cx);
-        } else {
-            cx.ask(self.id(), Ask::Resolve { host });
+        match (self.source, host.parse::<IpAddr>()) {
+            (Source::System, Err(_)) => cx.ask(self.id(), Ask::Resolve { host }),
+            (_, Ok(ip)) => {
+                self.todo = vec![Addr::Ip(SocketAddr::new(ip, port))];
+                self.attempt(cx);
+            }
+            (Source::Own, Err(_)) => {
+                self.names.lookup(0, &host, self.target.family, cx);
+                // What needs no server is known now, and has addresses: it can only be `localhost`.
+                if let Some((_, Ok(ips))) = self.names.next_done() {
+                    self.resolved(&ips, port, cx);
+                }
+            }
         }
     }
     fn id(&self) -> OpId {
-        OpId::new(self.part, 0)
+        OpId::new(self.part, u64::from(self.key))
     }
     fn resolved<J, M>(&mut self, ips: &[IpAddr], port: u16, cx: &mut Cx<'_, J, M>) {
-        let usable = |ip: &&IpAddr| match self.target.family {
-            Family::Any => true,
-            Family::V4 => ip.is_ipv4(),
-            Family::V6 => ip.is_ipv6(),
-        };
+        let usable = |ip: &&IpAddr| self.target.family.has(ip);
         let (v6, v4): (Vec<&IpAddr>, Vec<&IpAddr>) = ips.iter().filter(usable).partition(|ip| ip.is_ipv6());
         let mut v4 = v4.into_iter();
         // Alternating, IPv6 first (RFC 8305 section 4).
@@ -121,6 +139,13 @@ impl Dialer {
         input: &Input<'_, M>,
         cx: &mut Cx<'_, J, M>,
     ) -> Option<Result<(Token, Peer), Failure>> {
+        if !self.done && self.names.handle(input, cx) || matches!(input, Input::Deadline) {
+            match self.names.next_done() {
+                Some((_, Ok(ips))) => self.resolved(&ips, self.target.port.unwrap_or_default(), cx),
+                Some((_, Err(why))) => return Some(self.no_name(&why.to_string())),
+                None => {}
+            }
+        }
         match input {
             Input::Answer(id, answer) if *id == self.id() && !self.done => match answer {
                 Ok(Answer::Resolved(ips)) => {
@@ -132,6 +157,7 @@ impl Dialer {
             },
             Input::Connected { conn, peer } if self.forget(*conn) => {
                 self.done = true;
+                self.names.rest(cx);
                 for other in self.trying.drain(..) {
                     cx.abort(other);
                 }
@@ -159,6 +185,10 @@ impl Dialer {
             return None;
         }
         self.last = Reason::TimedOut;
+        self.names.rest(cx);
+        if self.tried.is_empty() {
+            return Some(self.no_name("no name server answers"));
+        }
         for t in self.trying.drain(..) {
             cx.abort(t);
         }
@@ -171,7 +201,7 @@ impl Dialer {
         }
         let limit = Deadline::new(self.started, self.target.timeout, "connection");
         let next = self.next_at.map(|at| Deadline { at, since: self.started, why: "next address" });
-        Deadline::earliest(Some(limit), next)
+        Deadline::earliest(self.names.deadline(), Deadline::earliest(Some(limit), next))
     }
     fn no_name(&mut self, why: &str) -> Result<(Token, Peer), Failure> {
         self.done = true;

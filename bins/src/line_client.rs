@@ -2,7 +2,7 @@
 //! `chat_client` are this with other options.
 use crate::chat::Resume;
 use crate::console::{self, Console};
-use crate::dialer::{Dialer, Target};
+use crate::dialer::{Dialer, Source, Target};
 use crate::outcome::{Code, Failure};
 use crate::text::Escaped;
 use crate::tls::ClientTls;
@@ -112,6 +112,11 @@ pub struct LineClient {
 }
 
 impl LineClient {
+    /// With names looked up by `source`.
+    pub fn with_source(mut self, source: Source) -> Self {
+        self.dialer = self.dialer.with_source(source);
+        self
+    }
     /// A client of `target`.
     pub fn new(target: Target, options: Options) -> Self {
         LineClient {

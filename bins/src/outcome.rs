@@ -32,6 +32,25 @@ pub enum Code {
     Interrupted = 130,
 }
 
+impl Code {
+    const ALL: [Code; 10] = [
+        Code::Ok,
+        Code::Bug,
+        Code::Usage,
+        Code::Name,
+        Code::Connect,
+        Code::Timeout,
+        Code::Protocol,
+        Code::Local,
+        Code::Answered,
+        Code::Interrupted,
+    ];
+    /// The code that a tool ended with; a number that is none is a bug.
+    pub fn of(n: u8) -> Self {
+        Code::ALL.into_iter().find(|c| *c as u8 == n).unwrap_or(Code::Bug)
+    }
+}
+
 /// An error that ends a tool: one line, and an exit code.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Failure {

@@ -39,6 +39,7 @@ mod ask;
 mod chunk;
 mod conn;
 mod conns;
+pub mod dns;
 pub mod echo;
 mod fault;
 pub mod http1;

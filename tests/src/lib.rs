@@ -4,6 +4,7 @@ pub mod alloc;
 pub mod certs;
 pub mod corpus;
 pub mod desk;
+pub mod dns_oracle;
 pub mod drive;
 pub mod http1;
 pub mod keys;

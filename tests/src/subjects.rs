@@ -1,6 +1,6 @@
 //! The machines of `proto-core`, as subjects of transcripts, laws and fuzzing.
 use crate::drive::{Said, Subject};
-use proto_core::{Tx, echo, http1, line, terminal};
+use proto_core::{Tx, dns, echo, http1, line, terminal};
 use std::str::FromStr;
 
 type Settings = [(String, String)];
@@ -50,6 +50,24 @@ impl Subject for Lines {
             line::Event::Line(l) => format!("line {}", l.escape_ascii()),
             line::Event::TooLong(l) => format!("too long {}", l.escape_ascii()),
         })
+    }
+}
+
+/// [`dns::Frames`].
+pub struct DnsFrames;
+
+impl Subject for DnsFrames {
+    type Machine = dns::Frames;
+    fn new(settings: &Settings) -> Result<dns::Frames, String> {
+        each(settings, |_, _| Ok(false))?;
+        Ok(dns::Frames::default())
+    }
+    fn said(dns::Frame(message): dns::Frame<'_>, _: &mut Tx) -> Said {
+        Said::Event(format!("message {}", message.escape_ascii()))
+    }
+    fn command(frames: &mut dns::Frames, tx: &mut Tx, text: &str) -> Result<(), String> {
+        let message = text.strip_prefix("send ").ok_or_else(|| format!("no such command: {text}"))?;
+        frames.send(&crate::transcript::unescape(message)?, tx).map_err(|m| m.to_string())
     }
 }
 

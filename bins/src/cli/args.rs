@@ -1,5 +1,6 @@
 //! Flags that all servers, or all clients, have.
 use super::units::{self, Cidr, Target};
+use crate::dialer::Source;
 use crate::log::Format;
 use clap::Args;
 use core::time::Duration;
@@ -150,6 +151,9 @@ pub struct ClientArgs {
     /// IPv6 only
     #[arg(short = '6')]
     pub ipv6: bool,
+    /// Who looks up HOST: our own resolver, or the system's, for names that only it knows (LDAP, mDNS)
+    #[arg(long, value_name = "WHO", default_value = "own", value_enum)]
+    pub resolver: Source,
     /// How long connecting may take
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = units::duration)]
     pub connect_timeout: Duration,

@@ -1,5 +1,5 @@
 //! `echo_client --verify`: sends a seeded stream on many connections and checks each byte that comes back.
-use crate::dialer::{Dialer, Target};
+use crate::dialer::{Dialer, Source, Target};
 use crate::outcome::{Code, Failure};
 use crate::text::{Thousands, bytes};
 use core::convert::Infallible;
@@ -38,6 +38,11 @@ pub struct Verify {
 }
 
 impl Verify {
+    /// With names looked up by `source`.
+    pub fn with_source(mut self, source: Source) -> Self {
+        self.dialer = self.dialer.with_source(source);
+        self
+    }
     /// `size` bytes on each of `conns` connections.
     pub fn new(target: Target, conns: usize, size: u64) -> Self {
         Verify {
@@ -146,13 +151,14 @@ impl App for Verify {
                 (self.stdout, self.stderr, self.began) = (Some(start.stdout), Some(start.stderr), cx.now);
                 self.dialer.start(cx);
             }
-            Input::Connected { conn, .. } => {
+            Input::Connected { conn, .. } if conn.part() == MORE => {
                 self.connecting -= 1;
                 self.add(conn, cx);
             }
             Input::Bytes(t, chunk) => self.check(t, &chunk, cx),
             Input::Writable(t) => self.fill(t, cx),
-            Input::Closed(t, _) if t.part() == 0 => {}
+            // Standard streams, and what the dialer has tried besides.
+            Input::Closed(t, _) if t.part() != MORE && self.conns.get(t).is_none() => {}
             Input::Closed(t, why) => self.closed(t, why, cx),
             Input::Signal(Signal::Interrupt | Signal::Terminate) => cx.exit(Code::Interrupted as u8),
             _ => {}

@@ -1,5 +1,5 @@
 //! `benchmark_client`: requests over some connections, each sent when the last was answered; throughput and latency.
-use crate::dialer::{Dialer, Target};
+use crate::dialer::{Dialer, Source, Target};
 use crate::latency::Histogram;
 use crate::outcome::{Code, Failure, network};
 use crate::text::Thousands;
@@ -67,6 +67,7 @@ struct Busy {
 #[derive(Debug)]
 pub struct Bench {
     options: Options,
+    source: Source,
     /// Which server.
     now: usize,
     dialer: Option<Dialer>,
@@ -85,10 +86,16 @@ pub struct Bench {
 }
 
 impl Bench {
+    /// With names looked up by `source`.
+    pub fn with_source(mut self, source: Source) -> Self {
+        self.source = source;
+        self
+    }
     /// With the given options.
     pub fn new(options: Options) -> Self {
         Bench {
             options,
+            source: Source::Own,
             now: 0,
             dialer: None,
             at: None,
@@ -109,7 +116,7 @@ impl Bench {
     }
     fn begin(&mut self, cx: &mut BenchCx<'_>) {
         let Some(target) = self.target().cloned() else { return self.report(cx) };
-        let mut dialer = Dialer::new(DIAL, target);
+        let mut dialer = Dialer::new(DIAL, target).with_source(self.source);
         dialer.start(cx);
         (self.dialer, self.failures) = (Some(dialer), 0);
     }

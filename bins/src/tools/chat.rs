@@ -252,7 +252,7 @@ impl Tool for ChatClientTool {
             Options { greeting, notices: true, editing: !self.plain, names: true, ..Options::plain(Self::NAME) };
         let tls = self.client_tls().map_err(|f| f.text);
         let options = Options { tls, ..options };
-        let client = LineClient::new(target(&self.args), options);
+        let client = LineClient::new(target(&self.args), options).with_source(self.args.resolver);
         let password = self.password_file.as_ref().map(|f| f.secret.clone());
         if password.is_none() && !self.reconnect {
             return client;

@@ -193,7 +193,9 @@ impl Tool for EchoClientTool {
     }
     fn app(&self, _: Shard) -> Client {
         if self.verify {
-            return Client::Verify(Verify::new(target(&self.args), self.conns, self.size as u64));
+            return Client::Verify(
+                Verify::new(target(&self.args), self.conns, self.size as u64).with_source(self.args.resolver),
+            );
         }
         let (to, quiet) = (target(&self.args), self.args.quiet);
         let options = Options {
@@ -211,6 +213,6 @@ impl Tool for EchoClientTool {
             names: false,
             tls: client_tls(&self.tls, self.over_tls, &self.args).map_err(|f| f.text),
         };
-        Client::Lines(LineClient::new(to, options))
+        Client::Lines(LineClient::new(to, options).with_source(self.args.resolver))
     }
 }

@@ -1,6 +1,7 @@
 //! The command line of each tool.
 mod chat;
 mod coro;
+mod dnsquery;
 mod echo;
 mod fetch;
 mod http;
@@ -12,6 +13,7 @@ mod tls_chat;
 
 pub use chat::{ChatClientTool, ChatServerTool};
 pub use coro::CoroHttpTool;
+pub use dnsquery::DnsQueryTool;
 pub use echo::{EchoClientTool, EchoServerTool};
 pub use fetch::HttpClientTool;
 pub use http::HttpServerTool;

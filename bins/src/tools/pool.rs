@@ -262,5 +262,6 @@ impl Tool for BenchmarkTool {
             verbose: self.verbose,
             timeout: self.timeout,
         })
+        .with_source(self.args.resolver)
     }
 }

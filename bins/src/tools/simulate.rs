@@ -2,6 +2,7 @@
 use crate::chat::server::{ChatServer, Options as ChatOptions};
 use crate::cli::Tool;
 use crate::dialer::{Family, Target};
+use crate::dnsquery::scripted::{NameServer, Temper, Zone};
 use crate::echo::load::LoadEcho;
 use crate::echo::verify::Verify;
 use crate::http::{HttpServer, Options as SiteOptions, Site};
@@ -15,7 +16,7 @@ use crate::work::{Kind, Work};
 use core::time::Duration;
 use drivers::sim::{self, NodeConfig, NodeId, Plan, Sim};
 use drivers::{Config, Error};
-use proto_core::{App, Shard, Signal, echo::Mode};
+use proto_core::{App, Shard, Signal, dns, echo::Mode};
 
 /// The port of simulated servers.
 const PORT: u16 = 9000;
@@ -115,6 +116,35 @@ fn play<T: Tool>(tool: &T, world: &mut Sim, scene: Scene) -> Result<NodeId, Erro
     world.signal(it, STOP, Signal::Interrupt);
     Ok(it)
 }
+
+/// Runs a tool beside a name server at 10.0.0.1, which resolv.conf names.
+pub fn name_server<T: Tool>(tool: &T, plan: Option<&Plan>) -> Result<Code, Failure> {
+    let code = sim::run(plan.cloned().unwrap_or_default(), LIMIT, |world| {
+        let zone = Zone::parse(ZONE).map_err(Error::Unavailable)?;
+        world.add("ns", NameServer::new(zone, Temper::default()), NodeConfig::server(dns::PORT))?;
+        let files = vec![("etc/resolv.conf".into(), b"nameserver 10.0.0.1\nsearch example\n".to_vec())];
+        let app = tool.app(Shard(0));
+        world.add("client", app, NodeConfig { print: true, files, ..NodeConfig::default() })
+    });
+    // It has said itself why it ended.
+    code.map(Code::of).map_err(|e| Failure::new(Code::Bug, e.to_string()))
+}
+
+/// What that server knows.
+const ZONE: &str = "\
+example. 3600 IN SOA ns.example. admin.example. 1 7200 900 1209600 300
+example. 3600 IN NS ns.example.
+ns.example. 3600 IN A 10.0.0.1
+www.example. 300 IN CNAME web.example.
+web.example. 300 IN A 10.0.0.7
+web.example. 300 IN AAAA 2001:db8::7
+google.com. 300 IN A 142.250.80.46
+google.com. 300 IN A 142.250.80.78
+google.com. 300 IN A 142.250.80.94
+google.com. 300 IN A 142.250.80.110
+gmail.com. 3600 IN MX 5 gmail-smtp-in.l.google.com.
+gmail.com. 3600 IN MX 10 alt1.gmail-smtp-in.l.google.com.
+";
 
 fn server<A: App + 'static>(world: &mut Sim, app: A) -> Result<NodeId, Error> {
     world.add("server", app, NodeConfig::server(PORT))

@@ -267,6 +267,7 @@ impl Disk {
     }
     /// Puts a durable file there, with its directories.
     pub fn install(&mut self, path: &str, data: &[u8]) -> Result<(), Reason> {
+        let pending = std::mem::take(&mut self.naming); // what others have named stays as it is
         let parents = path.match_indices('/').filter_map(|(at, _)| path.get(..at)).filter(|p| !p.is_empty());
         for parent in parents {
             match self.make_dir(ROOT, parent, 0) {
@@ -280,6 +281,7 @@ impl Disk {
         self.sync(ino)?;
         let names = std::mem::take(&mut self.naming);
         self.keep_names(names);
+        self.naming = pending;
         Ok(())
     }
     /// A file's bytes as programs see them.

@@ -173,8 +173,16 @@ impl Files {
         }
         let now = w.wall_ns();
         let failed = w.io.happens(w.plan.disk_eio);
+        let hosts = w.hosts();
         let World { disks, io, .. } = w;
         let disk = disks.get_mut(self.node.0).ok_or(Reason::NotFound)?;
+        if matches!(ask, Ask::Open { path, .. } if path == HOSTS) {
+            // A disk without such a file has one that names the machines, as a network has that is set up well.
+            let own = disk.content(HOSTS).is_ok_and(|text| !text.starts_with(HOSTS_HEAD));
+            if !own {
+                disk.install(HOSTS.trim_start_matches('/'), &hosts)?;
+            }
+        }
         let done = |()| Answer::Done;
         match ask {
             Ask::Open { .. } => self.open(ask, disk, now),
@@ -209,6 +217,20 @@ impl Files {
         let open = Open { inode, write: how.write, lock: how.lock, closed: false, busy: false, waiting, poisoned };
         self.open.insert(file, open);
         Ok(Answer::Opened { file, meta: disk.stat(inode)? })
+    }
+}
+
+/// The file that names hosts, and how one begins that the simulation made.
+const HOSTS: &str = "/etc/hosts";
+const HOSTS_HEAD: &[u8] = b"# the machines of this simulation\n";
+
+impl World {
+    fn hosts(&self) -> Vec<u8> {
+        let mut text = HOSTS_HEAD.to_vec();
+        for (i, name) in self.names.iter().enumerate() {
+            text.extend_from_slice(format!("{} {name}\n", super::net::ip_of(NodeId(i))).as_bytes());
+        }
+        text
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tests::drive::{Said, Subject};
 use tests::laws::{ends_are_told, looks_once, prefixes_wait, stops_when_full};
 use tests::socks5::{Asker, Proxy};
-use tests::subjects::{Echo, Keys, Lines, Requests};
+use tests::subjects::{DnsFrames, Echo, Keys, Lines, Requests};
 use tests::transcript::Transcript;
 
 fn transcripts<S: Subject>(machine: &str, at_least: usize) {
@@ -34,6 +34,15 @@ fn echo_transcripts() {
 #[test]
 fn terminal_transcripts() {
     transcripts::<Keys>("terminal", 15);
+}
+
+#[test]
+fn dns_stream_transcripts() {
+    transcripts::<DnsFrames>("dns_stream", 13);
+    let message = b"\x00\x0e\x00\x07\x81\x80\x00\x00\x00\x00\x00\x00\x00\x00ab";
+    prefixes_wait::<DnsFrames>(&[], message).unwrap_or_else(|e| panic!("{e}"));
+    let told = |n: usize, last: &str| if n == 0 || n == 16 { last == "closed" } else { last.starts_with("fault") };
+    ends_are_told::<DnsFrames>(&[], message, told).unwrap_or_else(|e| panic!("{e}"));
 }
 
 #[test]

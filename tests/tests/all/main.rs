@@ -3,6 +3,7 @@ mod chat;
 mod cli;
 mod clients;
 mod corpus;
+mod dns;
 mod editor;
 mod faults;
 mod http1;

@@ -1,0 +1,4 @@
+//! Asks name servers.
+fn main() {
+    bins::cli::main::<bins::tools::DnsQueryTool>()
+}
