@@ -55,15 +55,22 @@ fn proto_core_names_nothing_of_the_outside_world() {
     }
     assert!(impurity("use std::net::TcpStream;").is_some(), "the check itself must be able to fail");
     assert!(impurity("// std::net in a comment").is_none());
-    assert!(impurity(&without_locks("use std::fs;")).is_some() && impurity(&without_locks("use std::sync::Mutex;")).is_none());
+    assert!(
+        impurity(&without_locks("use std::fs;")).is_some()
+            && impurity(&without_locks("use std::sync::Mutex;")).is_none()
+    );
 }
 
 #[test]
 fn proto_core_depends_on_little() {
     let manifest = std::fs::read_to_string(root().join("proto-core/Cargo.toml")).expect("manifest");
     let section = manifest.split("[dependencies]").nth(1).and_then(|s| s.split("\n[").next()).expect("dependencies");
-    let names: Vec<&str> =
-        section.lines().filter(|l| !l.contains("optional = true")).filter_map(|l| l.split(['.', ' ', '=']).next()).filter(|n| !n.is_empty()).collect();
+    let names: Vec<&str> = section
+        .lines()
+        .filter(|l| !l.contains("optional = true"))
+        .filter_map(|l| l.split(['.', ' ', '=']).next())
+        .filter(|n| !n.is_empty())
+        .collect();
     assert_eq!(
         names,
         ["bytes", "memchr", "httparse", "rand_core", "rand_chacha", "unicode-segmentation", "unicode-width"]
