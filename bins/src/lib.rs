@@ -17,6 +17,7 @@ pub mod outcome;
 pub mod pool;
 pub mod replay;
 pub mod service;
+pub mod socks;
 pub mod stats;
 pub mod text;
 pub mod tls;

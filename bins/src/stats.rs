@@ -8,6 +8,8 @@ use proto_core::{Counters, Deadline, Instant, Shard, Token};
 pub struct Totals {
     /// Clients now.
     pub active: u64,
+    /// Clients that were turned away.
+    pub refused: u64,
     /// The driver's counters.
     pub counters: Counters,
 }
@@ -15,6 +17,7 @@ pub struct Totals {
 impl Totals {
     fn add(&mut self, other: &Totals) {
         self.active += other.active;
+        self.refused += other.refused;
         for ((_, to), (_, n)) in self.counters.list_mut().zip(other.counters.list()) {
             *to += n;
         }
@@ -84,7 +87,8 @@ impl Stats {
             *t = totals;
         }
     }
-    fn sum(&self, own: &Totals) -> Totals {
+    /// All loops together, as far as they were heard.
+    pub fn sum(&self, own: &Totals) -> Totals {
         let mut sum = *own;
         self.others.iter().for_each(|t| sum.add(t));
         sum
@@ -212,8 +216,8 @@ mod tests {
     #[test]
     fn rates_come_from_two_samples() {
         let counters = |n| Counters { bytes_in: n, bytes_out: 2 * n, events: n / 100, ..Counters::default() };
-        let before = Totals { active: 1, counters: counters(1_000_000) };
-        let now = Totals { active: 1000, counters: counters(91_000_000) };
+        let before = Totals { active: 1, refused: 0, counters: counters(1_000_000) };
+        let now = Totals { active: 1000, refused: 0, counters: counters(91_000_000) };
         let lines = text(&before, &now, Duration::from_secs(2), Look::default(), &[]);
         assert_eq!(
             lines,
@@ -225,8 +229,11 @@ mod tests {
     fn shards_are_summed() {
         let mut s = Stats::new(None);
         s.start(Instant::default(), 2, Look { ring: true, ..Look::default() });
-        let totals =
-            |n| Totals { active: n, counters: Counters { completions: 500 * n, syscalls: n, ..Counters::default() } };
+        let totals = |n| Totals {
+            active: n,
+            refused: 0,
+            counters: Counters { completions: 500 * n, syscalls: n, ..Counters::default() },
+        };
         s.heard(Shard(1), totals(3));
         assert_eq!(
             s.ring_lines(&totals(1)),
@@ -237,7 +244,7 @@ mod tests {
     #[test]
     fn more_is_shown_when_asked_for() {
         let counters = Counters { inputs: 100, syscalls: 250, epoll_ctl: 3, accepted: 7, ..Counters::default() };
-        let now = Totals { active: 2, counters };
+        let now = Totals { active: 2, refused: 0, counters };
         let look = Look { verbose: true, ..Look::default() };
         let lines = text(&Totals::default(), &now, Duration::from_secs(1), look, &[4, 3]);
         assert_eq!(lines[4..], ["Accepted per thread: 4 3", "syscalls/op: 2.50", "epoll_ctl/op: 0.03"]);

@@ -34,7 +34,7 @@ mod workers;
 
 pub use clock::wall;
 pub use config::{Buffers, Config, CqeFault, CqeOp, Error, Kind};
-pub use host::{Due, Facts, Host, Mail, NetOp, Place};
+pub use host::{Due, Facts, Host, Mail, NetOp, Place, random};
 pub use listen::Bound;
 pub use run::{available, choose, run};
 #[cfg(not(loom))]

@@ -6,8 +6,8 @@
 use crate::Error;
 use crate::sock::io_reason;
 use proto_core::{
-    Addr, Answer, Counters, Entry as Name, FileId, Input, Instant, Lost, Meta, Next, Op, Peer, Reason, Shard, Signal,
-    Start, Table, Token, Trouble, Tx, Wall,
+    Addr, Answer, Counters, Entry as Name, FileId, Input, Instant, Lost, Meta, Next, Op, Peer, Reason, RelayEnd, Shard,
+    Signal, Start, Table, Token, Trouble, Tx, Wall,
 };
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
@@ -84,12 +84,32 @@ pub enum Place {
 #[allow(missing_docs)]
 pub enum Told {
     Start,
-    Accepted { conn: u64, listener: u64, remote: Place, fd: u32 },
-    Connected { conn: u64, remote: Place, local: Option<Place>, fd: u32 },
-    Bound { socket: u64, local: Place },
+    Accepted {
+        conn: u64,
+        listener: u64,
+        remote: Place,
+        fd: u32,
+    },
+    Connected {
+        conn: u64,
+        remote: Place,
+        local: Option<Place>,
+        fd: u32,
+    },
+    Bound {
+        socket: u64,
+        local: Place,
+    },
     Bytes(u64, Vec<u8>),
-    Datagram { socket: u64, from: Place, data: Vec<u8> },
-    Unreachable { socket: u64, why: Why },
+    Datagram {
+        socket: u64,
+        from: Place,
+        data: Vec<u8>,
+    },
+    Unreachable {
+        socket: u64,
+        why: Why,
+    },
     Eof(u64),
     Writable(u64),
     Closed(u64, Why),
@@ -101,6 +121,12 @@ pub enum Told {
     AcceptPaused(u64, Why),
     DatagramsDropped(u64),
     RecordingEnded(Why),
+    /// Only in traces: a recording has the bytes and the end of input that a relay took.
+    Relayed {
+        from: u64,
+        total: u64,
+        at_end: bool,
+    },
 }
 
 /// [`Reason`] in a recording: which kind, and its number.
@@ -424,6 +450,9 @@ pub(crate) fn told<M>(input: &Input<'_, M>) -> Told {
         Input::Unreachable { socket, why: w } => Told::Unreachable { socket: socket.to_bits(), why: why(*w) },
         Input::Eof(t) => Told::Eof(t.to_bits()),
         Input::Writable(t) => Told::Writable(t.to_bits()),
+        Input::Relayed { from, total, end } => {
+            Told::Relayed { from: from.to_bits(), total: *total, at_end: *end == RelayEnd::Eof }
+        }
         Input::Closed(t, w) => Told::Closed(t.to_bits(), why(*w)),
         Input::Answer(id, a) => Told::Answer(id.to_bits(), a.as_ref().map(known).map_err(|w| why(*w))),
         Input::Job(id, r) => Told::Job(id.to_bits(), r.as_ref().err().map(|l| *l as u8)),

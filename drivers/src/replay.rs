@@ -264,6 +264,7 @@ impl<'e, A: App + 'static> Replay<'e, A> {
             Told::DatagramsDropped(count) => {
                 host.deliver(Input::Trouble(Trouble::DatagramsDropped { count: *count }));
             }
+            Told::Relayed { .. } => return Err(self.differs("a recording does not have the end of a relay by itself")),
             Told::RecordingEnded(why) => {
                 host.deliver(Input::Trouble(Trouble::RecordingEnded { why: reason(*why) }));
             }
@@ -306,6 +307,7 @@ impl<'e, A: App + 'static> Replay<'e, A> {
         }
         match op {
             Op::Close { conn, linger } => self.host.linger(conn, linger),
+            Op::Relay { from, to, quota } => self.host.relay(from, to, quota),
             Op::Job { id, job, .. } => drop(self.jobs.insert(id, job)),
             Op::Post { to, msg } => posts.entry((self.shard, to)).or_default().push_back(msg),
             _ => {}

@@ -83,7 +83,6 @@ pub fn listener(at: &Addr, backlog: i32, shared: bool, nonblocking: bool) -> rus
             sockopt::set_ipv6_v6only(&fd, true)?;
         }
         sockopt::set_tcp_nodelay(&fd, true)?; // accepted sockets inherit it
-        limit_unsent(&fd);
     }
     with_addr(at, |a| bind(&fd, a))?;
     listen(&fd, backlog)?;
@@ -141,21 +140,6 @@ pub fn give_up(fd: &OwnedFd) {
     let known = unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCOUTQ, &raw mut left) };
     if known == 0 && left > 0 {
         reset_on_close(fd);
-    }
-}
-
-/// Bytes that the kernel takes beyond those that the peer has room for. What a slow reader leaves is kept here where it
-/// is bounded, and its progress shows in small steps; by default the kernel takes megabytes.
-const UNSENT: libc::c_int = 128 << 10;
-
-/// Accepted sockets inherit it.
-#[allow(unsafe_code)]
-fn limit_unsent(fd: &OwnedFd) {
-    let (value, size) = (UNSENT, size_of::<libc::c_int>() as libc::socklen_t);
-    // SAFETY: the option is one int, and `value` is one. Where it is not known the kernel takes more.
-    unsafe {
-        let at = (&raw const value).cast();
-        libc::setsockopt(fd.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, at, size);
     }
 }
 

@@ -71,6 +71,11 @@ fn recorded(path: &Path, kind: Kind) -> Vec<Vec<Entry>> {
     let Addr::Ip(at) = listeners[0].at.clone() else { unreachable!() };
     let config = Config { record: Some(path.into()), threads: LOOPS, ..Config::default() };
     let server = std::thread::spawn(move || drivers::run(kind, shouts(None), listeners, &config).unwrap());
+    // Once one is answered all loops listen: before, all would come to the first.
+    let mut first = TcpStream::connect(at).unwrap();
+    first.write_all(b"word").unwrap();
+    first.read_exact(&mut [0; 4]).unwrap();
+    drop(first);
     // Many, so that each loop has some.
     let mut clients: Vec<_> = (0..30).map(|_| TcpStream::connect(at).unwrap()).collect();
     for round in 0..10 {

@@ -179,6 +179,10 @@ impl<'a, J, M> Cx<'a, J, M> {
     pub fn close(&mut self, conn: Token, linger: Duration) {
         self.op(Op::Close { conn, linger });
     }
+    /// `Op::Relay`.
+    pub fn relay(&mut self, from: Token, to: Token, quota: Option<u64>) {
+        self.op(Op::Relay { from, to, quota });
+    }
     /// `Op::Abort`.
     pub fn abort(&mut self, conn: Token) {
         self.op(Op::Abort(conn));

@@ -68,6 +68,15 @@ pub enum Trouble {
     },
 }
 
+/// Why a relay has ended by itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RelayEnd {
+    /// The source has said its last byte, and the output of the other side is finished.
+    Eof,
+    /// As many bytes as were asked for have passed; reading of the source is switched off.
+    Quota,
+}
+
 /// Everything an app can be told. One at a time, in order; ops of one input run before the next.
 #[derive(Debug)]
 pub enum Input<'a, M> {
@@ -118,6 +127,15 @@ pub enum Input<'a, M> {
     Eof(Token),
     /// The output was full and is now at most half full.
     Writable(Token),
+    /// A relay has ended: see [`crate::Op::Relay`].
+    Relayed {
+        /// Its source.
+        from: Token,
+        /// Bytes it has passed on.
+        total: u64,
+        /// Why.
+        end: RelayEnd,
+    },
     /// The token is over: exactly one per token and the last of it. A failed connect is this too.
     Closed(Token, Reason),
     /// The answer to one `Op::Ask`.
@@ -142,6 +160,7 @@ impl<M> Input<'_, M> {
             Input::Bound { socket, .. } | Input::Datagram { socket, .. } | Input::Unreachable { socket, .. } => {
                 Some(socket.part())
             }
+            Input::Relayed { from, .. } => Some(from.part()),
             Input::Bytes(t, _) | Input::Eof(t) | Input::Writable(t) | Input::Closed(t, _) => Some(t.part()),
             Input::Answer(id, _) | Input::Job(id, _) => Some(id.part()),
             Input::Start(_) | Input::Post(..) | Input::Deadline | Input::Signal(_) | Input::Trouble(_) => None,

@@ -50,6 +50,25 @@ pub enum Op<J, M> {
         /// What; the storage goes back to the pool.
         data: Vec<u8>,
     },
+    /// Passes on what comes on one stream as the output of another, from the next byte on. The app hears nothing of those
+    /// bytes: neither `Bytes` and `Eof` of the source nor `Writable` of the other side. Reading of the source is switched on,
+    /// off while the other side is full, and on again.
+    ///
+    /// At the source's end the other output is finished, so FIN passes after the last byte, and [`crate::Input::Relayed`]
+    /// tells. A relay also ends, without that, when either side is closed, by whomever; reading of the source is then off.
+    /// An app that wants an RST to pass as one aborts the other side when it hears `Closed(_, Reason::Reset)`. It must not do
+    /// so at an orderly end: what is queued would be lost. For both directions ask twice.
+    ///
+    /// Neither side may have a [`crate::Conn`] on it: see [`crate::Conns::release`]. A second relay of the same source, or to
+    /// the same side, takes the place of the first.
+    Relay {
+        /// The source: whose input is taken.
+        from: Token,
+        /// Whose output it becomes.
+        to: Token,
+        /// Ends with the read that reaches so many bytes (which may pass it by one read), for whoever counts or slows down.
+        quota: Option<u64>,
+    },
     /// Finishes the output, then reads and discards until the peer finishes too or no progress was made for `linger`;
     /// so that the last words are not lost to an RST. Listeners and datagram sockets close at once.
     Close {
@@ -99,6 +118,7 @@ impl<J, M> Op<J, M> {
             Op::Listen { listener, at } => format!("listen {listener:?} at {at}"),
             Op::Udp { socket, bind, to } => format!("udp {socket:?} bind {bind:?} to {to:?}"),
             Op::SendTo { socket, to, data } => format!("send {socket:?} to {to:?}: {data:02x?}"),
+            Op::Relay { from, to, quota } => format!("relay {from:?} to {to:?} quota {quota:?}"),
             Op::Close { conn, linger } => format!("close {conn:?} linger {linger:?}"),
             Op::Abort(t) => format!("abort {t:?}"),
             Op::Ask(id, ask) => format!("ask {id:?} {ask:?}"),

@@ -1,5 +1,5 @@
 //! Every token's output and switches: what apps write to and drivers send from.
-use crate::{Flight, Instant, Pool, Token, Tx};
+use crate::{Chunk, Flight, Instant, Pool, Token, Tx};
 use alloc::{collections::VecDeque, vec::Vec};
 
 /// What has passed over a connection.
@@ -145,7 +145,8 @@ impl Table {
     pub fn is_wanted(&self, t: Token) -> bool {
         self.slot(t).is_some_and(|s| s.wanted)
     }
-    pub(crate) fn want(&mut self, t: Token, on: bool) {
+    /// Switches the token's input on or off, for drivers that relay.
+    pub fn want(&mut self, t: Token, on: bool) {
         let changed = self.slot_mut(t).is_some_and(|s| core::mem::replace(&mut s.wanted, on) != on);
         if changed {
             self.touch(t);
@@ -172,6 +173,18 @@ impl Table {
         debug_assert!(by_conn || !s.claimed, "{t:?} belongs to a Conn: write through Conns::out");
         s.tx.prime(pool);
         Some(&mut s.tx)
+    }
+    /// Passes input on as output, for drivers that relay; the room that is left.
+    pub fn pass_on(&mut self, to: Token, chunk: Chunk<'_>) -> usize {
+        let Some(tx) = self.out(to, false) else { return 0 };
+        tx.forward(chunk);
+        tx.room()
+    }
+    /// Finishes the output, for drivers that relay.
+    pub fn finish(&mut self, t: Token) {
+        if let Some(tx) = self.out(t, false) {
+            tx.finish();
+        }
     }
     pub(crate) fn claim(&mut self, t: Token, on: bool) {
         if let Some(s) = self.slot_mut(t) {

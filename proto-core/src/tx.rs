@@ -294,8 +294,9 @@ impl Tx {
     pub fn front(&self) -> &[u8] {
         self.chunks().next().unwrap_or_default()
     }
+    /// A file range is among what is queued.
     #[inline]
-    fn has_file(&self) -> bool {
+    pub fn has_file(&self) -> bool {
         self.q.iter().any(|s| matches!(s, Seg::File { .. }))
     }
     /// `n` bytes from the front were sent (never more than there are, and nothing while there is a flight). Storage goes

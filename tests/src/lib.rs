@@ -12,6 +12,7 @@ pub mod process;
 pub mod pty;
 pub mod scenario;
 pub mod screen;
+pub mod socks5;
 pub mod subjects;
 pub mod tls;
 pub mod transcript;

@@ -114,6 +114,16 @@ impl Tool {
         let digits = banner.split("port ").nth(1).map(|s| s.split(|c: char| !c.is_ascii_digit()).next());
         digits.flatten().and_then(|d| d.parse().ok()).unwrap_or_else(|| panic!("no port in {banner:?}"))
     }
+    /// The next line of standard error with these words; those before it are dropped.
+    pub fn note(&mut self, words: &str) -> String {
+        loop {
+            match self.stderr.recv_timeout(PATIENCE) {
+                Ok(line) if line.contains(words) => return line,
+                Ok(_) => {}
+                Err(_) => panic!("no note with {words:?}"),
+            }
+        }
+    }
     /// Writes to its standard input.
     pub fn type_in(&mut self, text: &str) {
         let stdin = self.child.stdin.as_mut().expect("stdin is open");

@@ -105,6 +105,9 @@ pub struct ServerArgs {
     /// How events are written: text, json or journald
     #[arg(long, value_name = "FORMAT", default_value = "text", value_enum, hide_possible_values = true)]
     pub log_format: Format,
+    /// Serve /metrics (Prometheus), /healthz and /readyz over HTTP on ADDR:PORT
+    #[arg(long, value_name = "ADDR", value_parser = units::listen_address)]
+    pub metrics: Option<Target>,
     /// Size of the kernel's send buffer of a connection
     #[arg(long, value_name = "SIZE", value_parser = kernel_buffer, help_heading = "Limits")]
     pub sndbuf: Option<usize>,

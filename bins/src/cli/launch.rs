@@ -212,6 +212,18 @@ pub fn listen(args: &ServerArgs, part: u8) -> Result<Listening, Failure> {
     Ok(l)
 }
 
+/// The listener of `--metrics`, and a note that says where.
+pub fn metrics(args: &ServerArgs, part: u8) -> Result<Option<(Bound, String)>, Failure> {
+    let Some(target) = &args.metrics else { return Ok(None) };
+    let Target::Ip(ip, Some(port)) = target else {
+        return Err(Failure::usage("--metrics wants ADDR:PORT, such as 127.0.0.1:9464"));
+    };
+    let bound = Bound::new(&Addr::Ip(SocketAddr::new(*ip, *port)), part, 64, args.threads > 1);
+    let bound = bound.map_err(|e| Failure::new(Code::Local, e.to_string()))?;
+    let note = format!("metrics on http://{}/metrics", bound.at);
+    Ok(Some((bound, note)))
+}
+
 fn bind_all(args: &ServerArgs, part: u8) -> Result<Listening, Failure> {
     let shared = args.threads > 1;
     let backlog = i32::from(args.backlog);

@@ -19,22 +19,29 @@ impl Reach {
         if self.allow.iter().any(|block| block.contains(ip)) {
             return Ok(());
         }
-        let bad = match ip {
-            IpAddr::V4(a) => bad_v4(a),
-            IpAddr::V6(a) => bad_v6(a),
-        };
-        bad.map_or(Ok(()), Err)
+        kind(ip).map_or(Ok(()), Err)
     }
 }
 
-/// An IPv4 address in the clothes of an IPv6 one: mapped, or for a NAT64 (RFC 6052).
-fn inner(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(a) if a.segments().starts_with(&[0x64, 0xff9b, 0, 0, 0, 0]) => {
-            let [.., a, b, c, d] = a.octets();
-            IpAddr::V4(Ipv4Addr::new(a, b, c, d))
-        }
-        other => other,
+/// What is special about an address that was unwrapped ([`inner`]): loopback, link-local, metadata, multicast, unspecified
+/// or reserved.
+pub fn kind(ip: IpAddr) -> Option<&'static str> {
+    match ip {
+        IpAddr::V4(a) => bad_v4(a),
+        IpAddr::V6(a) => bad_v6(a),
+    }
+}
+
+/// An IPv4 address in the clothes of an IPv6 one: mapped, for a NAT64 (RFC 6052, RFC 8215), 6to4 (RFC 3056), or Teredo
+/// (RFC 4380, whose client's address is inverted).
+pub fn inner(ip: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = ip.to_canonical() else { return ip.to_canonical() };
+    let [.., a, b, c, d] = v6.octets();
+    match v6.segments() {
+        [0x64, 0xff9b, 0, 0, 0, 0, ..] | [0x64, 0xff9b, 1, ..] => IpAddr::V4(Ipv4Addr::new(a, b, c, d)),
+        [0x2002, hi, lo, ..] => IpAddr::V4(Ipv4Addr::from_bits(u32::from(hi) << 16 | u32::from(lo))),
+        [0x2001, 0, ..] => IpAddr::V4(Ipv4Addr::new(!a, !b, !c, !d)),
+        _ => IpAddr::V6(v6),
     }
 }
 
@@ -76,6 +83,10 @@ mod tests {
             ("::1", "loopback"),
             ("::ffff:127.0.0.1", "loopback"),
             ("64:ff9b::7f00:1", "loopback"),
+            ("64:ff9b:1::7f00:1", "loopback"),
+            ("2002:7f00:1::", "loopback"),
+            ("2002:a9fe:a9fe::1", "metadata"),
+            ("2001:0:4136:e378:8000:63bf:80ff:fffe", "loopback"),
             ("::127.0.0.1", "reserved"),
             ("0.0.0.0", "unspecified"),
             ("::", "unspecified"),

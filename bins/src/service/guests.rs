@@ -94,6 +94,7 @@ impl Service {
     }
     /// Sends a refused client away, with a text if the protocol has one.
     pub fn turn_away<J>(&mut self, conn: Token, text: &str, cx: &mut ServerCx<'_, J>) {
+        self.refused += 1;
         // A client that speaks TLS could not read it.
         if let Some(tx) = cx.tx(conn).filter(|_| !self.settings.guard.is_on()) {
             tx.put(text.as_bytes());

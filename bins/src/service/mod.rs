@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 mod control;
 mod guard;
 mod guests;
+mod metrics;
 mod settings;
 mod waiting;
 
@@ -23,6 +24,8 @@ use control::Control;
 pub use guard::days_left;
 use guests::Client;
 pub use guests::Refusal;
+pub use metrics::METRICS;
+use metrics::{Known, Metrics};
 pub use settings::Settings;
 use waiting::Waiting;
 
@@ -76,6 +79,8 @@ pub struct Service {
     last_complaint: Option<Instant>,
     complaints: u64,
     control: Control,
+    metrics: Metrics,
+    refused: u64,
     waiting: Waiting,
     reload: Reload,
     full_of_driver: bool,
@@ -100,6 +105,8 @@ impl Service {
             last_complaint: None,
             complaints: 0,
             control: Control::default(),
+            metrics: Metrics::default(),
+            refused: 0,
             waiting: Waiting::default(),
             reload: Reload::default(),
             full_of_driver: false,
@@ -108,7 +115,7 @@ impl Service {
     /// Takes the facts; the first shard prints the banner.
     pub fn start<J>(&mut self, start: &Start, banner: &str, cx: &mut ServerCx<'_, J>) {
         (self.stdout, self.stderr) = (Some(start.stdout), Some(start.stderr));
-        self.listeners = start.listeners.iter().map(|l| l.token).filter(|t| t.part() != CONTROL).collect();
+        self.listeners = start.listeners.iter().map(|l| l.token).filter(|t| !is_own(*t)).collect();
         let holds = u32::try_from(start.capacity).unwrap_or(u32::MAX);
         self.full_of_driver = self.settings.max == 0 || holds < self.settings.max;
         self.settings.max = if self.settings.max == 0 { holds } else { self.settings.max.min(holds) };
@@ -119,8 +126,8 @@ impl Service {
         self.stats.start(cx.now, start.shards, Look { ring: s.ring, json: s.json, verbose: s.verbose });
         if start.shard != Shard(0) {
             // The first loop alone knows the numbers of all.
-            let control = start.listeners.iter().filter(|l| l.token.part() == CONTROL);
-            control.for_each(|l| cx.close(l.token, Duration::ZERO));
+            let own = start.listeners.iter().filter(|l| is_own(l.token));
+            own.for_each(|l| cx.close(l.token, Duration::ZERO));
         } else {
             self.print(cx, format_args!("{banner}"));
             for (_, note) in start.facts.iter().filter(|(name, _)| name == "note") {
@@ -211,7 +218,7 @@ impl Service {
         cx.exit(Code::Ok as u8);
     }
     fn totals<J>(&self, cx: &ServerCx<'_, J>) -> Totals {
-        Totals { active: self.clients.len() as u64, counters: *cx.counters() }
+        Totals { active: self.clients.len() as u64, refused: self.refused, counters: *cx.counters() }
     }
 
     /// Takes what concerns the life of the server. `Life::Drain`: the app finishes its connections now.
@@ -219,6 +226,13 @@ impl Service {
         if Control::concerns(input) {
             let totals = self.totals(cx);
             if self.control.handle(input, &mut self.stats, &totals, cx) {
+                self.tell(Note::Ask, cx);
+            }
+        }
+        if Metrics::concerns(input) {
+            let totals = self.stats.sum(&self.totals(cx));
+            let known = Known { totals, stopping: self.stopping.is_some(), others: self.shards - 1 };
+            if self.metrics.handle(input, &known, cx) {
                 self.tell(Note::Ask, cx);
             }
         }
@@ -257,6 +271,8 @@ impl Service {
             }
             Input::Post(from, Note::Totals(totals)) => {
                 self.stats.heard(*from, *totals);
+                let sum = self.stats.sum(&self.totals(cx));
+                self.metrics.heard(&sum, cx);
                 Life::On
             }
             Input::Closed(t, Reason::BrokenPipe) if Some(*t) == self.stdout => {
@@ -309,8 +325,8 @@ impl Service {
     /// When it wants `Input::Deadline`.
     pub fn deadline(&self) -> Option<Deadline> {
         let idle = self.idle.next().map(|(at, _)| Deadline { at, since: at, why: "idle client" });
-        let all = [idle, self.stopping, self.stats.deadline(), self.control.deadline(), self.waiting.deadline()];
-        all.into_iter().fold(None, Deadline::earliest)
+        let parts = [self.stats.deadline(), self.control.deadline(), self.metrics.deadline(), self.waiting.deadline()];
+        [idle, self.stopping].into_iter().chain(parts).fold(None, Deadline::earliest)
     }
     fn due<J>(&mut self, cx: &mut ServerCx<'_, J>) -> Life {
         if self.stopping.is_some_and(|d| d.at <= cx.now) {
@@ -329,6 +345,11 @@ impl Service {
         }
         Life::On
     }
+}
+
+/// A listener that is not for clients.
+fn is_own(t: Token) -> bool {
+    matches!(t.part(), CONTROL | METRICS)
 }
 
 /// Appends a line to an output stream. A stream that nobody reads loses lines, it never holds the server up.

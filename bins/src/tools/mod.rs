@@ -6,6 +6,7 @@ mod http;
 mod load_echo;
 mod pool;
 mod simulate;
+mod socks;
 mod tls_chat;
 
 pub use chat::{ChatClientTool, ChatServerTool};
@@ -14,12 +15,13 @@ pub use echo::{EchoClientTool, EchoServerTool};
 pub use http::HttpServerTool;
 pub use load_echo::{EpollEchoTool, IoUringEchoTool};
 pub use pool::{BenchmarkTool, SingleThreadTool, ThreadpoolTool};
+pub use socks::Socks5Tool;
 pub use tls_chat::{TlsChatClientTool, TlsChatServerTool};
 
 use crate::cli::{ClientArgs, ClientTlsArgs, Plan, ServerArgs};
 use crate::dialer::{Family, Target};
 use crate::outcome::{Code, Failure};
-use crate::service::CONTROL;
+use crate::service::{CONTROL, METRICS};
 use crate::stats::SAMPLE;
 use crate::tls::ClientTls;
 use drivers::{Bound, Config, Kind, listen};
@@ -58,6 +60,10 @@ fn server_plan(name: &str, args: &ServerArgs) -> Result<Plan, Failure> {
             },
             Err(e) => l.notes.push(format!("no control socket: {e}")),
         }
+    }
+    if let Some((bound, note)) = crate::cli::metrics(args, METRICS)? {
+        l.bound.push(bound);
+        l.notes.push(note);
     }
     let config = Config {
         workers: args.workers.unwrap_or(0),

@@ -9,6 +9,7 @@ use crate::outcome::{Code, Failure};
 use crate::pool::bench::{Bench, Options as BenchOptions};
 use crate::pool::server::{Options as PoolOptions, PoolServer};
 use crate::service::Settings;
+use crate::socks::visit::{Visitor, Visits};
 use crate::work::{Kind, Work};
 use core::time::Duration;
 use drivers::sim::{self, NodeConfig, NodeId, Plan, Sim};
@@ -17,6 +18,8 @@ use proto_core::{App, Shard, Signal, echo::Mode};
 
 /// The port of simulated servers.
 const PORT: u16 = 9000;
+/// The port of what a simulated proxy leads to.
+const TARGET: u16 = 7;
 /// When a simulated server is told to stop.
 const STOP: Duration = Duration::from_secs(30);
 /// When a simulation has failed.
@@ -42,6 +45,8 @@ pub enum Scene {
     Worker,
     /// A server of the files in [`DISK`], and two clients that type requests.
     Files,
+    /// A proxy, and a client that has ten times 64 KiB echoed through it.
+    Proxy,
     /// A server of HTTP, and a client that has a hundred hashes made and checks them.
     Http,
 }
@@ -61,7 +66,7 @@ fn play<T: Tool>(tool: &T, world: &mut Sim, scene: Scene) -> Result<NodeId, Erro
     let shown = |base: NodeConfig| NodeConfig { print: true, config: config.clone(), ..base };
     let app = tool.app(Shard(0));
     let it = match scene {
-        Scene::Typists | Scene::Streams | Scene::Work | Scene::Http => {
+        Scene::Typists | Scene::Streams | Scene::Work | Scene::Http | Scene::Proxy => {
             world.add("server", app, shown(NodeConfig::server(PORT)))?
         }
         Scene::Files => return files(world, app),
@@ -87,6 +92,11 @@ fn play<T: Tool>(tool: &T, world: &mut Sim, scene: Scene) -> Result<NodeId, Erro
     } else if let Scene::Http = scene {
         let bench = BenchOptions { path: Some("/hash?n=20".into()), ..bench() };
         world.add("benchmark", Bench::new(bench), NodeConfig { print: true, ..NodeConfig::default() })?;
+    } else if let Scene::Proxy = scene {
+        world.add("target", LoadEcho::new(Settings::default(), Mode::Off), NodeConfig::server(TARGET))?;
+        let visits = Visits { host: "target".into(), port: TARGET, login: None, times: 10, bytes: 64 << 10 };
+        let visitor = Visitor::new(("server".into(), PORT), visits);
+        world.add("visitor", visitor, NodeConfig { print: true, ..NodeConfig::default() })?;
     } else if let Scene::Streams = scene {
         world.add("load", Verify::new(target(), 10, 64 << 10), NodeConfig::default())?;
     } else {

@@ -4,6 +4,7 @@
 //! Invariant: every token ends with exactly one `Closed`, every question and job with exactly one answer.
 mod files;
 mod letters;
+mod relay;
 mod streams;
 mod timers;
 
@@ -100,6 +101,7 @@ pub struct Host<A: App> {
     raw: Option<terminal::Raw>,
     lingers: BTreeMap<Token, Linger>,
     pauses: BTreeMap<Token, Instant>,
+    relays: relay::Relays,
     recorder: Option<Recorder>,
     /// The recording has ended early, and the app was not told yet.
     unsaid: Option<Error>,
@@ -185,6 +187,7 @@ impl<A: App + 'static> Host<A> {
             raw: None,
             lingers: BTreeMap::new(),
             pauses: BTreeMap::new(),
+            relays: relay::Relays::default(),
             recorder,
             unsaid: None,
             replayed: false,
@@ -248,6 +251,7 @@ impl<A: App + 'static> Host<A> {
         if let Some(r) = &mut self.recorder {
             r.input(self.now, &input);
         }
+        let Some(input) = self.relayed(input) else { return };
         let mut cx = Cx::new(self.now, &mut self.table, &mut self.ops, &mut self.env);
         self.app.handle(input, &mut cx);
         if self.recorder.as_ref().is_some_and(Recorder::has_ended) {
@@ -286,6 +290,7 @@ impl<A: App + 'static> Host<A> {
     pub fn say_closed(&mut self, t: Token, why: Reason) {
         self.lingers.remove(&t);
         self.pauses.remove(&t);
+        self.end_relays(t);
         self.deliver(Input::Closed(t, why));
     }
     /// The token's slot is free.
@@ -382,6 +387,7 @@ impl<A: App + 'static> Host<A> {
                     sister.send(Mail::Post(self.place.shard, msg));
                 }
             }
+            Op::Relay { from, to, quota } => self.relay(from, to, quota),
             Op::Terminal { raw } => self.terminal(raw),
             Op::Exit(code) => self.exit = self.exit.or(Some(code)),
         }
@@ -477,8 +483,14 @@ fn tty() -> Tty {
 
 fn os_seed() -> Result<[u8; 32], Error> {
     let mut seed = [0; 32];
-    let n = rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty())
-        .map_err(|e| Error::system("getrandom")(e.into()))?;
-    debug_assert_eq!(n, seed.len());
+    random(&mut seed)?;
     Ok(seed)
+}
+
+/// Fills at most 256 bytes with what nobody can guess.
+pub fn random(bytes: &mut [u8]) -> Result<(), Error> {
+    let n = rustix::rand::getrandom(&mut *bytes, rustix::rand::GetRandomFlags::empty())
+        .map_err(|e| Error::system("getrandom")(e.into()))?;
+    debug_assert_eq!(n, bytes.len());
+    Ok(())
 }

@@ -27,6 +27,7 @@ impl<A: App + 'static> Host<A> {
     /// Finishes the output and starts the linger time.
     pub(crate) fn linger(&mut self, t: Token, span: Duration) {
         let stream = [Some(self.start.stdout), Some(self.start.stderr), self.start.stdin].contains(&Some(t));
+        self.end_relays(t);
         if let Some(tx) = self.table.tx_mut(t) {
             tx.finish();
             self.table.touch(t);

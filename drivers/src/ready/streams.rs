@@ -105,7 +105,9 @@ impl<A: App + 'static, P: Poller> Ready<A, P> {
 /// Sends what is at the front of an output without waiting, be the socket blocking or not.
 #[inline]
 pub fn send_chunks(fd: &OwnedFd, tx: &Tx) -> rustix::io::Result<usize> {
-    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    // What comes before a file leaves in one packet with its beginning.
+    let more = if tx.has_file() { SendFlags::MORE } else { SendFlags::empty() };
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT | more;
     let mut chunks = tx.chunks();
     match (chunks.next(), chunks.next()) {
         (None, _) => Ok(0),

@@ -266,6 +266,7 @@ impl<A: App + 'static> Node<A> {
                     self.news.push_back(News::Dropped(1));
                 }
             }
+            Op::Relay { from, to, quota } => self.host.relay(from, to, quota),
             Op::Close { conn, linger } => {
                 self.host.linger(conn, linger);
                 match self.ios.get(conn).map(|io| io.kind) {

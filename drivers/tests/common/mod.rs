@@ -6,6 +6,7 @@
 pub mod apps;
 pub mod files;
 pub mod limits;
+pub mod relays;
 pub mod rings;
 pub mod streams;
 pub mod world;
@@ -91,7 +92,7 @@ fn bind(part: u8) -> (Bound, SocketAddr) {
 
 /// Starts an app that is made on the thread it runs on.
 pub fn start<A: App + 'static>(kind: Kind, make: impl Fn(Sender<Seen>) -> A + Send + 'static) -> Run {
-    start_with(kind, BASE.with_borrow(Config::clone), make)
+    start_with(kind, base(), make)
 }
 
 /// The right to run scenarios of a driver that is configured so; without the driver it says so, and there is none.
@@ -110,6 +111,11 @@ pub fn begin(kind: Kind, config: Config) -> Option<MutexGuard<'static, ()>> {
 /// The right to run: one scenario at a time, to its very end.
 pub fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(|e| e.into_inner()) // a failed test says so itself
+}
+
+/// What scenarios are configured with.
+pub fn base() -> Config {
+    BASE.with_borrow(Config::clone)
 }
 
 pub fn start_with<A: App + 'static>(
@@ -235,6 +241,13 @@ macro_rules! scenarios {
             exit_ends_all_threads
             jobs_are_answered_once
             a_panic_leaves_run
+        );
+        $crate::scenarios!($kind, $config, relays:
+            relays_both_ways_at_once
+            relays_end_at_their_quota
+            relays_pass_half_closes
+            relays_are_bounded
+            relays_pass_resets
         );
         $crate::scenarios!($kind, $config, files:
             what_is_to_be_written_at_the_end_is_written

@@ -156,3 +156,64 @@ impl App for Client {
         job
     }
 }
+
+/// Connects each client to `to` and relays both ways.
+pub struct Pipe {
+    to: Addr,
+    quota: Option<u64>,
+    other: proto_core::Slots<Token>,
+    /// An orderly end of one side aborts the other: what is queued there is lost.
+    hasty: bool,
+}
+
+impl Pipe {
+    pub fn new(to: Addr, quota: Option<u64>) -> Self {
+        Pipe { to, quota, other: proto_core::Slots::default(), hasty: false }
+    }
+    pub fn hasty(self) -> Self {
+        Pipe { hasty: true, ..self }
+    }
+}
+
+impl App for Pipe {
+    type Job = Infallible;
+    type Msg = Infallible;
+
+    fn handle(&mut self, input: Input<'_, Infallible>, cx: &mut Cxi<'_>) {
+        match input {
+            Input::Accepted { conn, .. } => {
+                cx.read(conn, false);
+                let out = cx.connect(1, self.to.clone());
+                self.other.insert(conn, out);
+                self.other.insert(out, conn);
+            }
+            Input::Connected { conn, .. } => {
+                let Some(&other) = self.other.get(conn) else { return cx.abort(conn) };
+                cx.relay(conn, other, self.quota);
+                cx.relay(other, conn, self.quota);
+            }
+            Input::Relayed { from, end: proto_core::RelayEnd::Quota, .. } => {
+                if let Some(&to) = self.other.get(from) {
+                    cx.relay(from, to, self.quota);
+                }
+            }
+            Input::Relayed { from, .. } if self.hasty => {
+                if let Some(&to) = self.other.get(from) {
+                    cx.abort(to);
+                }
+            }
+            Input::Closed(t, why) => {
+                if let Some(other) = self.other.remove(t)
+                    && why != proto_core::Reason::Finished
+                {
+                    cx.abort(other);
+                }
+            }
+            Input::Signal(_) => cx.exit(0),
+            _ => {}
+        }
+    }
+    fn work(job: Infallible) -> Infallible {
+        job
+    }
+}

@@ -6,6 +6,8 @@
 pub mod drive;
 #[path = "../../../tests/src/http1.rs"]
 pub mod http1;
+#[path = "../../../tests/src/socks5.rs"]
+pub mod socks5;
 
 use self::drive::{Log, Plan, Rng, Subject, over};
 

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 use tests::drive::{Said, Subject};
 use tests::laws::{ends_are_told, looks_once, prefixes_wait, stops_when_full};
+use tests::socks5::{Asker, Proxy};
 use tests::subjects::{Echo, Keys, Lines, Requests};
 use tests::transcript::Transcript;
 
@@ -33,6 +34,21 @@ fn echo_transcripts() {
 #[test]
 fn terminal_transcripts() {
     transcripts::<Keys>("terminal", 15);
+}
+
+#[test]
+fn socks5_transcripts() {
+    transcripts::<Proxy>("socks5_server", 15);
+    transcripts::<Asker>("socks5_client", 8);
+}
+
+#[test]
+fn socks5_waits_for_whole_messages_and_tells_ends() {
+    let whole = b"\x05\x01\x00\x05\x01\x00\x03\x0bexample.com\x01\xbb";
+    let cut = |_: usize, last: &str| last.starts_with("fault 0: closed during handshake");
+    ends_are_told::<Proxy>(&[], whole, cut).unwrap_or_else(|e| panic!("{e}"));
+    prefixes_wait::<Proxy>(&[], whole).unwrap_or_else(|e| panic!("{e}"));
+    prefixes_wait::<Asker>(&[], b"\x05\x00\x05\x00\x00\x01\x0a\x00\x00\x01\x10\x92").unwrap_or_else(|e| panic!("{e}"));
 }
 
 /// A terminal that is not read is not drawn on: at most one key's row is put beyond the limit.

@@ -4,10 +4,12 @@
 //! cargo run --release -p tests --bin bench -- echo --conns 64,500,1000
 //! cargo run --release -p tests --bin bench -- idle --conns 10000
 //! cargo run --release -p tests --bin bench -- http --size 100,10000 --conns 64,1000
+//! cargo run --release -p tests --bin bench -- relay --what short,messages,bulk
 //! ```
 #![allow(clippy::print_stdout)]
 mod http;
 mod load;
+mod relay;
 mod server;
 mod yardstick;
 
@@ -35,6 +37,8 @@ enum What {
     Idle(Idle),
     /// Answers of HTTP/1.1 per server-CPU-second, and memory per connection.
     Http(http::Http),
+    /// Proxies: short connections, small messages and bulk per CPU-second.
+    Relay(relay::Relay),
     /// Runs a yardstick: bare-epoll, tokio, bare-http or hyper.
     #[command(hide = true)]
     Serve { name: String, port: u16 },
@@ -200,6 +204,7 @@ fn main() -> io::Result<()> {
     match Bench::parse().what {
         What::Echo(args) => echo(&args),
         What::Idle(args) => idle(&args),
+        What::Relay(args) => relay::run(&args),
         What::Http(args) => http::run(&args),
         What::Serve { name, port } => match yardstick::all().get(name.as_str()) {
             Some(run) => run(port),

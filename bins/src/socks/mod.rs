@@ -1,0 +1,16 @@
+//! `socks5_proxy`: clients ask it to connect somewhere, and it relays.
+//!
+//! A session: *handshake* -> (*judging* -> *penalty*) -> *resolving* -> *connecting* -> *relaying*. Names are looked up once,
+//! every address is checked, and what is connected to is an address that was checked.
+pub mod auth;
+mod connector;
+mod guard;
+mod lookup;
+pub mod policy;
+pub mod proxy;
+mod session;
+#[cfg(test)]
+mod tests;
+pub mod text;
+pub mod users;
+pub mod visit;

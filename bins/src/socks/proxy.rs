@@ -1,0 +1,325 @@
+//! The app: sessions from their handshake to their end.
+use super::auth::{Access, Reload, Sources};
+use super::connector::OUT;
+use super::guard::Guard;
+use super::lookup::Lookups;
+use super::session::{Phase, Session};
+use super::users::Check;
+use crate::service::{Life, Note, Refusal, ServerCx, Service, Settings};
+use core::fmt;
+use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
+use proto_core::socks5::{Config, Limits, Offers, Reply, Server, ServerEvent};
+use proto_core::{
+    Addr, App, Bytes, ConnEvent, Conns, Deadline, Fault, Feed, Input, Peer, Signal, Slots, Start, Step, Timers, Token,
+};
+use std::collections::BTreeMap;
+
+mod ends;
+mod login;
+mod target;
+
+/// Part bytes of questions and jobs.
+const NAMES: u8 = 2;
+const JUDGES: u8 = 3;
+const FILES: u8 = 4;
+/// When a failed login is told.
+const PENALTY: Duration = Duration::from_secs(1);
+
+/// What a proxy is told by its flags.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What clients may do at the start.
+    pub access: Access,
+    /// Where that comes from.
+    pub sources: Sources,
+    /// Who has logged in may come again without.
+    pub auth_once: bool,
+    /// Resolving and connecting together.
+    pub connect_timeout: Duration,
+    /// Our address on outgoing connections.
+    pub bind: Option<IpAddr>,
+    /// Sessions that may be connecting at once.
+    pub pending: usize,
+    /// Sessions of one user at once.
+    pub per_user: Option<u32>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            access: Access::default(),
+            sources: Sources::default(),
+            auth_once: false,
+            connect_timeout: Duration::from_secs(10),
+            bind: None,
+            pending: 1024,
+            per_user: None,
+        }
+    }
+}
+
+/// The app.
+#[derive(Debug)]
+pub struct Proxy {
+    /// The life of the server.
+    pub service: Service,
+    conns: Conns<Server>,
+    /// By client. A session may outlive that: the token is not used again, its slot is.
+    sessions: BTreeMap<Token, Session>,
+    /// The client of each outgoing connection.
+    clients: Slots<Token>,
+    options: Options,
+    lookups: Lookups,
+    guard: Guard,
+    reload: Reload,
+    /// The client of each login that is being checked.
+    judged: BTreeMap<u64, Token>,
+    timers: Timers<Token>,
+    connecting: usize,
+    by_user: BTreeMap<Vec<u8>, u32>,
+    listeners: Vec<SocketAddr>,
+    number: u64,
+    jobs: u64,
+    stopping: bool,
+    /// What was refused, for statistics.
+    pub refused: u64,
+}
+
+type ProxyCx<'a> = ServerCx<'a, Check>;
+
+impl Proxy {
+    /// With the service's settings.
+    pub fn new(settings: Settings, options: Options) -> Self {
+        Proxy {
+            service: Service::new(settings),
+            conns: Conns::new(0),
+            sessions: BTreeMap::new(),
+            clients: Slots::default(),
+            options,
+            lookups: Lookups::new(NAMES),
+            guard: Guard::default(),
+            reload: Reload::new(FILES),
+            judged: BTreeMap::new(),
+            timers: Timers::default(),
+            connecting: 0,
+            by_user: BTreeMap::new(),
+            listeners: Vec::new(),
+            number: 0,
+            jobs: 0,
+            stopping: false,
+            refused: 0,
+        }
+    }
+    fn start(&mut self, start: &Start, cx: &mut ProxyCx<'_>) {
+        // Each session may need two descriptors.
+        let half = u32::try_from(start.capacity / 2).unwrap_or(u32::MAX).max(1);
+        let max = &mut self.service.settings.max;
+        *max = if *max == 0 { half } else { (*max).min(half) };
+        let ips = start.listeners.iter().filter(|l| l.token.part() == 0);
+        self.listeners = ips.filter_map(|l| if let Addr::Ip(a) = l.at { Some(a) } else { None }).collect();
+        let at = start.port().map_or_else(|| "a unix socket".into(), |p| format!("port {p}"));
+        self.service.start(start, &format!("SOCKS5 proxy listening on {at}"), cx);
+        if start.shard.0 == 0 {
+            let how = match (&self.options.access.users, self.options.auth_once) {
+                (None, _) => "none",
+                (Some(_), false) => "username/password required",
+                (Some(_), true) => "username/password required once per address",
+            };
+            self.service.print(cx, format_args!("Authentication: {how}"));
+        }
+    }
+    /// A line of the log about a session.
+    fn say(&self, t: Token, text: fmt::Arguments<'_>, cx: &mut ProxyCx<'_>) {
+        if !self.service.logs() {
+            return;
+        }
+        match self.sessions.get(&t).filter(|_| self.service.settings.verbose) {
+            Some(s) => self.service.log_at(cx, format_args!("#{} {text}", s.number)),
+            None => self.service.log_at(cx, text),
+        }
+    }
+    fn say_of_client(&self, t: Token, text: fmt::Arguments<'_>, cx: &mut ProxyCx<'_>) {
+        if let Some(s) = self.sessions.get(&t) {
+            self.say(t, format_args!("Client {}: {text}", s.peer), cx);
+        }
+    }
+
+    fn accepted(&mut self, t: Token, peer: &Peer, cx: &mut ProxyCx<'_>) {
+        let from = if let Addr::Ip(a) = &peer.remote { Some(a.ip().to_canonical()) } else { None };
+        let brute = from.is_some_and(|ip| self.guard.is_refused(ip, cx.now));
+        let refusal = if brute { Err(Refusal::Address) } else { self.service.admit(t, peer, cx) };
+        if refusal.is_err() {
+            self.refused += 1;
+            return cx.abort(t);
+        }
+        let known = self.options.auth_once && from.is_some_and(|ip| self.guard.is_known(ip, cx.now));
+        let users = self.options.access.users.is_some();
+        let offers = Offers { open: !users || known, password: users };
+        let config = Config { offers, limits: Limits::default() };
+        self.conns.insert(t, Server::new(config, cx.now), Vec::new(), cx);
+        self.number += 1;
+        let (number, peer) = (self.number, peer.remote.clone());
+        let phase = Phase::Handshake;
+        self.sessions.insert(t, Session { number, peer, from, user: None, phase, target: String::new() });
+    }
+    fn read(&mut self, t: Token, mut feed: Feed<'_>, cx: &mut ProxyCx<'_>) {
+        loop {
+            match self.conns.next(&mut feed, cx) {
+                Ok(Step::Event(ConnEvent::Machine(ServerEvent::Login { user, password }))) => {
+                    self.login(t, user, password, cx);
+                }
+                Ok(Step::Event(ConnEvent::Machine(ServerEvent::Request { command, address }))) => {
+                    self.request(t, command, &address, cx);
+                }
+                Ok(Step::Event(ConnEvent::Ready(_))) => {}
+                Ok(Step::NeedMore | Step::Paused | Step::Closed) => break,
+                Err(fault) => {
+                    self.fault(t, &fault, cx);
+                    break;
+                }
+            }
+        }
+        self.conns.done(feed);
+    }
+    fn fault(&mut self, t: Token, fault: &Fault, cx: &mut ProxyCx<'_>) {
+        match (fault.what, fault.code) {
+            ("closed during handshake", _) => {
+                self.say_of_client(t, format_args!("closed during handshake after {} bytes", fault.offset), cx);
+            }
+            ("not SOCKS5", version) => self.say_of_client(t, format_args!("not SOCKS5: version {version}"), cx),
+            (what, _) => self.say_of_client(t, format_args!("{what}"), cx),
+        }
+        self.leave(t, cx);
+    }
+
+    fn set(&mut self, t: Token, phase: Phase, _: &mut ProxyCx<'_>) {
+        let Some(s) = self.sessions.get_mut(&t) else { return };
+        let waits = |p: &Phase| matches!(p, Phase::Resolving { .. } | Phase::Connecting(_));
+        let (before, after) = (waits(&s.phase), waits(&phase));
+        self.connecting = self.connecting + usize::from(after) - usize::from(before);
+        s.phase = phase;
+        self.rearm(t);
+    }
+    fn rearm(&mut self, t: Token) {
+        if let Some(d) = self.sessions.get(&t).and_then(Session::deadline) {
+            self.timers.arm(t, d.at);
+        }
+    }
+
+    fn due(&mut self, cx: &mut ProxyCx<'_>) {
+        while let Some((t, told)) = self.conns.due(cx) {
+            if let Err(fault) = told {
+                self.fault(t, &fault, cx);
+            }
+            let feed = self.conns.resume(t, cx);
+            self.read(t, feed, cx);
+        }
+        while let Some((t, limit)) = self.service.next_idle(cx) {
+            self.say_of_client(t, format_args!("nothing moved for {}", crate::text::span(limit)), cx);
+            self.cut(t, cx);
+        }
+        while let Some(t) = self.timers.pop(cx.now) {
+            let Some(s) = self.sessions.get_mut(&t) else { continue };
+            let Some(d) = s.deadline() else { continue };
+            if d.at > cx.now {
+                self.timers.arm(t, d.at);
+                continue;
+            }
+            self.session_due(t, cx);
+        }
+    }
+    fn session_due(&mut self, t: Token, cx: &mut ProxyCx<'_>) {
+        let now = cx.now;
+        match self.sessions.get_mut(&t).map(|s| &mut s.phase) {
+            Some(Phase::Penalty(_)) => self.judge(t, false, cx),
+            Some(Phase::Resolving { .. }) => self.refuse(t, Reply::HostUnreachable, format_args!("timeout"), cx),
+            Some(Phase::Connecting(attempts)) if attempts.is_late(now) => {
+                self.refuse(t, Reply::HostUnreachable, format_args!("timeout"), cx);
+            }
+            Some(Phase::Connecting(_)) => self.next_attempt(t, cx),
+            Some(Phase::Relaying(flow)) if flow.is_stale(now) => {
+                self.say_of_client(t, format_args!("half closed for too long"), cx);
+                self.cut(t, cx);
+            }
+            Some(Phase::Relaying(flow)) => {
+                if flow.is_reporting(now) {
+                    self.report(t, cx);
+                }
+                self.rearm(t);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl App for Proxy {
+    type Job = Check;
+    type Msg = Note;
+
+    fn handle(&mut self, input: Input<'_, Note>, cx: &mut ProxyCx<'_>) {
+        let input = match input {
+            Input::Bytes(t, chunk) if self.conns.peek(t).is_some() => {
+                let feed = self.conns.feed(t, chunk, cx);
+                self.read(t, feed, cx);
+                return self.settle(cx);
+            }
+            other => other,
+        };
+        if self.service.handle(&input, cx) == Life::Drain {
+            self.drain(cx);
+        }
+        match input {
+            Input::Start(start) => self.start(start, cx),
+            Input::Accepted { conn, peer, .. } if conn.part() == 0 => self.accepted(conn, &peer, cx),
+            Input::Connected { conn, peer } if conn.part() == OUT => self.connected(conn, &peer, cx),
+            Input::Writable(t) if self.conns.peek(t).is_some() => {
+                let feed = self.conns.resume(t, cx);
+                self.read(t, feed, cx);
+            }
+            Input::Eof(t) if self.conns.peek(t).is_some() => {
+                let feed = self.conns.end(t, cx);
+                self.read(t, feed, cx);
+            }
+            Input::Relayed { from, end, .. } => self.relayed(from, end, cx),
+            Input::Closed(t, why) => self.closed(t, why, cx),
+            Input::Answer(id, answer) if id.part() == NAMES => {
+                if let Some((t, ips)) = self.lookups.answered(id, answer) {
+                    self.resolved(t, ips, cx);
+                }
+            }
+            Input::Answer(id, answer) if id.part() == FILES => {
+                if let Some(done) = self.reload.answered(id, answer, &self.options.sources, cx) {
+                    self.reloaded(done, cx);
+                }
+            }
+            Input::Job(id, result) => self.verdict(id, result, cx),
+            Input::Signal(Signal::Reload) => {
+                if let Some(done) = self.reload.start(&self.options.sources, cx) {
+                    self.reloaded(done, cx);
+                }
+            }
+            Input::Deadline => self.due(cx),
+            _ => {}
+        }
+        self.settle(cx);
+    }
+    fn deadline(&self) -> Option<Deadline> {
+        let timer = self.timers.next().map(|(at, _)| Deadline { at, since: at, why: "a session" });
+        let conns = Deadline::earliest(self.conns.deadline(), timer);
+        Deadline::earliest(self.service.deadline(), conns)
+    }
+    fn work(job: Check) -> Note {
+        Note::Made(Bytes::copy_from_slice(&[u8::from(job.run())]))
+    }
+}
+
+impl Proxy {
+    fn settle(&mut self, cx: &mut ProxyCx<'_>) {
+        let mut failed = Vec::new();
+        self.conns.settle(cx, |t, fault| failed.push((t, fault)));
+        for (t, fault) in failed {
+            self.fault(t, &fault, cx);
+        }
+    }
+}

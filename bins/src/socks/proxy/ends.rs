@@ -1,0 +1,124 @@
+//! How sessions go on and end.
+use super::{Proxy, ProxyCx};
+use crate::socks::connector::OUT;
+use crate::socks::session::{Phase, Session};
+use crate::socks::text::Volume;
+use proto_core::{Reason, RelayEnd, Token};
+
+impl Proxy {
+    pub(super) fn relayed(&mut self, from: Token, end: RelayEnd, cx: &mut ProxyCx<'_>) {
+        debug_assert_eq!(end, RelayEnd::Eof, "no quota was asked for");
+        let t = self.clients.get(from).copied().unwrap_or(from);
+        if let Some(Phase::Relaying(flow)) = self.sessions.get_mut(&t).map(|s| &mut s.phase) {
+            flow.half = flow.half.or(Some(cx.now));
+            self.rearm(t);
+        }
+    }
+    /// Bytes that have passed: to the target, to the client.
+    pub(super) fn moved(&self, t: Token, cx: &ProxyCx<'_>) -> Option<(u64, u64)> {
+        let Phase::Relaying(flow) = &self.sessions.get(&t)?.phase else { return None };
+        let [up, down] = flow.moved;
+        let up = up.unwrap_or_else(|| cx.stat(flow.out).sent);
+        Some((up, down.unwrap_or_else(|| cx.stat(t).sent.saturating_sub(flow.base))))
+    }
+    pub(super) fn report(&self, t: Token, cx: &mut ProxyCx<'_>) {
+        if let Some((up, down)) = self.moved(t, cx) {
+            self.say(t, format_args!("Transferred: {} up, {} down", Volume(up), Volume(down)), cx);
+        }
+    }
+    /// A connection is gone: a client's, or one to a target.
+    pub(super) fn closed(&mut self, t: Token, why: Reason, cx: &mut ProxyCx<'_>) {
+        if t.part() == OUT {
+            let Some(client) = self.clients.remove(t) else { return };
+            return self.out_closed(client, t, why, cx);
+        }
+        self.conns.remove(t);
+        self.service.closed(t, cx);
+        let moved = self.moved(t, cx);
+        let Some(s) = self.sessions.get_mut(&t) else { return };
+        if let Phase::Relaying(flow) = &mut s.phase {
+            flow.moved[1] = moved.map(|m| m.1);
+            let out = flow.out;
+            if flow.is_over() {
+                return self.end(t, cx);
+            }
+            if why != Reason::Finished {
+                cx.abort(out);
+            }
+            return;
+        }
+        if matches!(s.phase, Phase::Judging { .. } | Phase::Resolving { .. } | Phase::Connecting(_) | Phase::Penalty(_))
+        {
+            self.say_of_client(t, format_args!("closed before the answer: {why}"), cx);
+        } else if matches!(s.phase, Phase::Handshake) && why != Reason::Finished {
+            self.say_of_client(t, format_args!("closed during handshake: {why}"), cx);
+        }
+        self.leave(t, cx);
+        self.forget(t);
+    }
+    pub(super) fn out_closed(&mut self, t: Token, out: Token, why: Reason, cx: &mut ProxyCx<'_>) {
+        let moved = self.moved(t, cx);
+        let Some(s) = self.sessions.get_mut(&t) else { return };
+        match &mut s.phase {
+            Phase::Relaying(flow) if flow.out == out => {
+                // Its numbers are still to be had, as the client's are when that closes.
+                flow.moved[0] = moved.map(|_| cx.stat(out).sent);
+                if flow.is_over() {
+                    return self.end(t, cx);
+                }
+                if why != Reason::Finished {
+                    cx.abort(t);
+                }
+            }
+            Phase::Connecting(attempts) => {
+                let was_tried = attempts.failed(out, why);
+                if was_tried {
+                    self.next_attempt(t, cx);
+                }
+            }
+            _ => {}
+        }
+    }
+    /// Both sides of a relay have closed.
+    pub(super) fn end(&mut self, t: Token, cx: &mut ProxyCx<'_>) {
+        self.report(t, cx);
+        self.say(t, format_args!("Connection closed"), cx);
+        self.leave(t, cx);
+        self.forget(t);
+    }
+    /// The session wants nothing more: what was asked for it is given up.
+    pub(super) fn leave(&mut self, t: Token, cx: &mut ProxyCx<'_>) {
+        self.lookups.give_up(t, cx);
+        if let Some(Phase::Connecting(attempts)) = self.sessions.get_mut(&t).map(|s| &mut s.phase) {
+            attempts.abort(cx);
+        }
+        self.set(t, Phase::Over, cx);
+    }
+    pub(super) fn forget(&mut self, t: Token) {
+        self.timers.disarm(t);
+        let Some(Session { user: Some(user), .. }) = self.sessions.remove(&t) else { return };
+        if let Some(n) = self.by_user.get_mut(&user) {
+            *n -= 1;
+            if *n == 0 {
+                self.by_user.remove(&user);
+            }
+        }
+    }
+    /// Ends a session at once.
+    pub(super) fn cut(&mut self, t: Token, cx: &mut ProxyCx<'_>) {
+        if let Some(Phase::Relaying(flow)) = self.sessions.get(&t).map(|s| &s.phase) {
+            cx.abort(flow.out);
+        }
+        cx.abort(t);
+    }
+    /// No new sessions; those that relay may finish.
+    pub(super) fn drain(&mut self, cx: &mut ProxyCx<'_>) {
+        self.stopping = true;
+        let waiting: Vec<Token> =
+            self.sessions.iter().filter(|(_, s)| !matches!(s.phase, Phase::Relaying(_))).map(|(t, _)| *t).collect();
+        for t in waiting {
+            self.leave(t, cx);
+            self.conns.close(t);
+        }
+    }
+}

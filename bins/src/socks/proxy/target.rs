@@ -1,0 +1,151 @@
+//! Where a client wants to go, and the way there.
+use super::{Proxy, ProxyCx};
+use crate::coro_http::reach;
+use crate::socks::connector::Attempts;
+use crate::socks::policy::{Who, address_of};
+use crate::socks::session::{Flow, Phase};
+use core::fmt;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use proto_core::socks5::{Address, Command, Host, Reply};
+use proto_core::{Addr, Deadline, Peer, Reason, Token};
+
+impl Proxy {
+    pub(super) fn request(&mut self, t: Token, command: Command, address: &Address<'_>, cx: &mut ProxyCx<'_>) {
+        let Some(s) = self.sessions.get_mut(&t) else { return };
+        s.target = format!("{address}");
+        self.say(t, format_args!("{} {address}", command.name()), cx);
+        let too_many = |p: &Proxy| {
+            let user = p.sessions.get(&t).and_then(|s| s.user.as_ref());
+            let limit = p.options.per_user.zip(user.and_then(|u| p.by_user.get(u)));
+            limit.is_some_and(|(limit, n)| *n > limit)
+        };
+        if command != Command::Connect {
+            return self.refuse(t, Reply::CommandNotSupported, format_args!("command not supported"), cx);
+        }
+        if too_many(self) {
+            self.refused += 1;
+            return self.refuse(t, Reply::GeneralFailure, format_args!("too many sessions of the user"), cx);
+        }
+        // A question that nobody waits for any more still keeps the resolver busy.
+        if self.connecting.max(self.lookups.len()) >= self.options.pending {
+            self.refused += 1;
+            return self.refuse(t, Reply::GeneralFailure, format_args!("too many connections under way"), cx);
+        }
+        let limit = Deadline::new(cx.now, self.options.connect_timeout, "connection");
+        let name = match address.host {
+            Host::Ip(ip) => return self.connect(t, None, &[ip], address.port, limit, cx),
+            Host::Name(name) => name,
+        };
+        if let Some(ip) = address_of(name) {
+            return self.connect(t, None, &[ip], address.port, limit, cx);
+        }
+        if let Err(rule) = self.options.access.policy.check_name(&self.who(t), name, address.port) {
+            return self.deny(t, &rule, cx);
+        }
+        match self.lookups.resolve(t, name, cx) {
+            Some(ips) => self.connect(t, Some(name), &ips, address.port, limit, cx),
+            None => self.set(t, Phase::Resolving { name: name.into(), port: address.port, limit }, cx),
+        }
+    }
+    pub(super) fn who(&self, t: Token) -> Who<'_> {
+        self.sessions.get(&t).map_or(Who::default(), |s| Who { user: s.user.as_deref(), from: s.from })
+    }
+    pub(super) fn deny(&mut self, t: Token, rule: &str, cx: &mut ProxyCx<'_>) {
+        self.refuse(t, Reply::NotAllowed, format_args!("denied by rule: {rule}"), cx);
+    }
+    pub(super) fn resolved(&mut self, t: Token, ips: Result<Vec<IpAddr>, Reason>, cx: &mut ProxyCx<'_>) {
+        let Some(Phase::Resolving { name, port, limit }) = self.sessions.get(&t).map(|s| &s.phase) else { return };
+        let (name, port, limit) = (name.clone(), *port, *limit);
+        match ips {
+            Ok(ips) => self.connect(t, Some(&name), &ips, port, limit, cx),
+            Err(Reason::TimedOut) => {
+                self.refuse(t, Reply::HostUnreachable, format_args!("the resolver does not answer"), cx);
+            }
+            Err(_) => self.refuse(t, Reply::HostUnreachable, format_args!("name not found"), cx),
+        }
+    }
+    /// Connects to those of `ips` that may be reached: to the very addresses that were checked.
+    pub(super) fn connect(
+        &mut self,
+        t: Token,
+        name: Option<&str>,
+        ips: &[IpAddr],
+        port: u16,
+        limit: Deadline,
+        cx: &mut ProxyCx<'_>,
+    ) {
+        let (policy, who) = (&self.options.access.policy, self.who(t));
+        let mut why = None;
+        let mut good = Vec::new();
+        for ip in ips.iter().copied() {
+            let own = self.listeners.contains(&SocketAddr::new(reach::inner(ip), port));
+            match policy.check(&who, name, ip, port) {
+                _ if own => why = why.or(Some("own listener".to_string())),
+                Ok(()) => good.push(ip),
+                Err(rule) => why = why.or(Some(rule)),
+            }
+        }
+        if good.is_empty() {
+            return match why {
+                Some(rule) => self.deny(t, &rule, cx),
+                None => self.refuse(t, Reply::HostUnreachable, format_args!("name without an address"), cx),
+            };
+        }
+        let mut attempts = Attempts::new(&good, port, limit);
+        attempts.advance(t, self.options.bind, &mut self.clients, cx);
+        self.set(t, Phase::Connecting(attempts), cx);
+    }
+    /// Answers a request with "no"; the connection ends.
+    pub(super) fn refuse(&mut self, t: Token, reply: Reply, why: fmt::Arguments<'_>, cx: &mut ProxyCx<'_>) {
+        self.say(t, format_args!("Failed: {why}"), cx);
+        let nowhere = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+        if let Some((server, tx)) = self.conns.machine(t, cx) {
+            let told = server.reply(tx, reply, nowhere);
+            debug_assert!(told.is_ok(), "{told:?}");
+        }
+        self.leave(t, cx);
+        self.conns.close(t);
+    }
+    pub(super) fn connected(&mut self, out: Token, peer: &Peer, cx: &mut ProxyCx<'_>) {
+        let Some(&t) = self.clients.get(out) else { return cx.abort(out) };
+        let Some(Phase::Connecting(attempts)) = self.sessions.get_mut(&t).map(|s| &mut s.phase) else {
+            return cx.abort(out);
+        };
+        let Some(to) = attempts.connected(out, cx) else { return cx.abort(out) };
+        let local = if let Some(Addr::Ip(a)) = peer.local { Some(a) } else { None };
+        // A listener on all addresses of this machine is reached by any of them.
+        let ports = self.listeners.iter().any(|l| l.ip().is_unspecified() && l.port() == to.port());
+        if ports && local.is_some_and(|l| l.ip().to_canonical() == to.ip().to_canonical()) {
+            cx.abort(out);
+            return self.deny(t, "own listener", cx);
+        }
+        let bound = local.unwrap_or(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0));
+        let Some((server, tx)) = self.conns.machine(t, cx) else { return cx.abort(out) };
+        if server.reply(tx, Reply::Succeeded, bound).is_err() {
+            return cx.abort(out);
+        }
+        let base = cx.stat(t).sent + cx.queued(t) as u64;
+        self.say(t, format_args!("Connection established, forwarding"), cx);
+        let early = self.conns.release(t, cx).map(|mut conn| conn.take_tail()).unwrap_or_default();
+        if let Some(tx) = cx.tx(out).filter(|_| !early.is_empty()) {
+            tx.put(&early);
+        }
+        cx.relay(t, out, None);
+        cx.relay(out, t, None);
+        self.set(t, Phase::Relaying(Flow::new(out, base, cx.now)), cx);
+    }
+    pub(super) fn next_attempt(&mut self, t: Token, cx: &mut ProxyCx<'_>) {
+        let Some(Phase::Connecting(attempts)) = self.sessions.get_mut(&t).map(|s| &mut s.phase) else { return };
+        if let Some(why) = attempts.is_over() {
+            let reply = Reply::to_failure(why);
+            return match why {
+                Reason::TimedOut => self.refuse(t, reply, format_args!("timeout"), cx),
+                why => self.refuse(t, reply, format_args!("{why}"), cx),
+            };
+        }
+        if attempts.is_idle() || attempts.is_next(cx.now) {
+            attempts.advance(t, self.options.bind, &mut self.clients, cx);
+        }
+        self.rearm(t);
+    }
+}

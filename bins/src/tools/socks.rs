@@ -1,0 +1,224 @@
+//! `socks5_proxy`.
+use super::simulate::{Scene, simulate};
+use super::{running, server_plan};
+use crate::cli::{DriverArgs, Plan, ServerArgs, Target, Tool, complain, duration, port};
+use crate::outcome::{Code, Failure};
+use crate::service::Settings;
+use crate::socks::auth::{Access, Sources};
+use crate::socks::policy::{Rule, Where, Who, address_of};
+use crate::socks::proxy::{Options, Proxy};
+use crate::socks::users;
+use clap::Parser;
+use core::net::IpAddr;
+use core::time::Duration;
+use drivers::Kind;
+use proto_core::Shard;
+use std::io::{BufRead, Write};
+use std::net::ToSocketAddrs;
+use std::os::unix::fs::MetadataExt;
+
+/// Connections at once from one address, unless a flag says otherwise.
+const PER_ADDRESS: u32 = 100;
+/// Connections at once.
+const SESSIONS: u32 = 10_000;
+/// Without a byte either way.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// A SOCKS5 proxy that does not lead to its own neighbours
+#[derive(Parser, Clone, Debug)]
+#[command(
+    name = "socks5_proxy",
+    version,
+    max_term_width = 100,
+    after_help = "\
+Destinations of rules:
+  10.0.0.0/8  example.com  *.example.com  loopback  link-local  metadata  private  multicast  *
+  each with a port or ports if wanted: *:25  10.0.0.0/8:8000-8999  [fc00::/7]:443
+
+Refused unless allowed by address: loopback, link-local, metadata, multicast, unspecified, reserved; and the
+proxy's own listeners, always.
+
+Examples:
+  socks5_proxy -p 1080
+  socks5_proxy -p 1080 --auth users.txt
+  socks5_proxy -p 1080 --allow loopback --deny '*:25'
+  socks5_proxy --listen 0.0.0.0:1080 --allow-from 10.0.0.0/8
+  socks5_proxy --hash-password alice < password >> users.txt
+  socks5_proxy --rules rules.txt --dry-run example.com:443 --user alice
+  curl --socks5-hostname localhost:1080 -U user:pass https://example.com/"
+)]
+pub struct Socks5Tool {
+    #[command(flatten)]
+    args: ServerArgs,
+    /// Users that may log in: a file of user:password or user:$argon2id$... lines, read again on SIGHUP
+    #[arg(long, value_name = "FILE", help_heading = "Access")]
+    auth: Option<String>,
+    /// An address that has logged in may come without for ten minutes
+    #[arg(long, requires = "auth", help_heading = "Access")]
+    auth_once: bool,
+    /// Allow a destination (repeatable; after all --deny)
+    #[arg(long, value_name = "DEST", help_heading = "Access")]
+    allow: Vec<Where>,
+    /// Deny a destination (repeatable)
+    #[arg(long, value_name = "DEST", help_heading = "Access")]
+    deny: Vec<Where>,
+    /// More rules, one a line: allow|deny DEST [user=NAME] [from=CIDR]; read again on SIGHUP
+    #[arg(long, value_name = "FILE", help_heading = "Access")]
+    rules: Option<String>,
+    /// Serve everybody who can connect, without a login
+    #[arg(long, help_heading = "Access")]
+    open: bool,
+    /// Our own address on connections to targets
+    #[arg(long, value_name = "ADDR")]
+    bind_out: Option<IpAddr>,
+    /// How long resolving and connecting may take together
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration, help_heading = "Limits")]
+    connect_timeout: Duration,
+    /// Sessions that may be connecting at once
+    #[arg(long, value_name = "N", default_value = "1024", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
+    max_pending: u32,
+    /// Sessions of one user at once
+    #[arg(long, value_name = "N", requires = "auth", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
+    max_per_user: Option<u32>,
+    /// Read a password from standard input, print the line of that user for --auth, and end
+    #[arg(long, value_name = "USER", help_heading = "Instead")]
+    hash_password: Option<String>,
+    /// Say which rule would decide, and end
+    #[arg(long, value_name = "HOST:PORT", value_parser = host_port, help_heading = "Instead")]
+    dry_run: Option<(String, u16)>,
+    /// The user of --dry-run
+    #[arg(long, value_name = "NAME", requires = "dry_run", help_heading = "Instead")]
+    user: Option<String>,
+}
+
+fn host_port(s: &str) -> Result<(String, u16), String> {
+    let split = s.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+    let (host, p) = split.ok_or_else(|| format!("'{s}' is not HOST:PORT"))?;
+    Ok((host.trim_matches(['[', ']']).into(), port(p)?))
+}
+
+impl Socks5Tool {
+    fn sources(&self) -> Sources {
+        let deny = self.deny.iter().map(|to| Rule::of_flag(false, to.clone()));
+        let allow = self.allow.iter().map(|to| Rule::of_flag(true, to.clone()));
+        Sources { users: self.auth.clone(), rules: self.rules.clone(), flags: deny.chain(allow).collect() }
+    }
+    fn access(&self) -> Result<Access, Failure> {
+        let read = |path: &Option<String>| match path {
+            Some(path) => match std::fs::read_to_string(path) {
+                Ok(text) => Ok(Some(text)),
+                Err(e) => Err(Failure::usage(format!("{path}: {}", crate::text::reason(&e)))),
+            },
+            None => Ok(None),
+        };
+        let (users, rules) = (read(&self.auth)?, read(&self.rules)?);
+        self.sources().read(users.as_deref(), rules.as_deref()).map_err(Failure::usage)
+    }
+    /// A proxy for everybody is one that somebody has asked for.
+    fn check_open(&self) -> Result<(), Failure> {
+        let open = self.args.listen.iter().find(|t| matches!(t, Target::Ip(ip, _) if !ip.is_loopback()));
+        let Some(Target::Ip(ip, own)) = open else { return Ok(()) };
+        if self.open || self.auth.is_some() || !self.args.allow_from.is_empty() {
+            return Ok(());
+        }
+        let port = own.or(self.args.port()).map_or(String::new(), |p| format!(":{p}"));
+        let at = if ip.is_ipv6() { format!("[{ip}]{port}") } else { format!("{ip}{port}") };
+        let text = format!("refusing to run an open proxy on {at}; use --auth, --allow-from or --open");
+        Err(Failure::usage(text))
+    }
+    fn hash(user: &str) -> Result<Code, Failure> {
+        let mut password = String::new();
+        let read = std::io::stdin().lock().read_line(&mut password);
+        read.map_err(|e| Failure::new(Code::Local, format!("standard input: {}", crate::text::reason(&e))))?;
+        let mut salt = [0; 16];
+        drivers::random(&mut salt).map_err(|e| Failure::new(Code::Local, e.to_string()))?;
+        let line = users::line(user, password.trim_end_matches(['\r', '\n']), &salt).map_err(Failure::usage)?;
+        let _ = writeln!(std::io::stdout(), "{line}"); // a reader that is gone wants no more
+        Ok(Code::Ok)
+    }
+    fn try_out(&self, host: &str, port: u16) -> Result<Code, Failure> {
+        let access = self.access()?;
+        let who = Who { user: self.user.as_deref().map(str::as_bytes), from: None };
+        let mut out = std::io::stdout();
+        let mut say = |line: String| drop(writeln!(out, "{line}")); // as above
+        let literal = host.parse().ok().or_else(|| address_of(host));
+        let (name, ips) = match literal {
+            Some(ip) => (None, vec![ip]),
+            None => {
+                if let Err(rule) = access.policy.check_name(&who, host, port) {
+                    say(format!("{host}:{port}: denied by rule: {rule}"));
+                    return Ok(Code::Answered);
+                }
+                let found = (host, port).to_socket_addrs();
+                let why = |e: std::io::Error| Failure::new(Code::Name, format!("cannot resolve '{host}': {e}"));
+                (Some(host), found.map_err(why)?.map(|a| a.ip()).collect())
+            }
+        };
+        let mut code = Code::Answered;
+        for ip in ips {
+            match access.policy.check(&who, name, ip, port) {
+                Ok(()) => {
+                    code = Code::Ok;
+                    say(format!("{host}:{port}: {ip}: allowed"));
+                }
+                Err(rule) => say(format!("{host}:{port}: {ip}: denied by rule: {rule}")),
+            }
+        }
+        Ok(code)
+    }
+}
+
+impl Tool for Socks5Tool {
+    type App = Proxy;
+    const NAME: &'static str = "socks5_proxy";
+    const DRIVER: Kind = Kind::Auto;
+
+    fn driver(&self) -> &DriverArgs {
+        &self.args.driver
+    }
+    fn instead(&self) -> Option<Result<Code, Failure>> {
+        if let Some(user) = &self.hash_password {
+            return Some(Socks5Tool::hash(user));
+        }
+        if let Some((host, port)) = &self.dry_run {
+            return Some(self.try_out(host, *port));
+        }
+        running(Self::NAME, &self.args)
+    }
+    fn simulate(&self) -> Result<Code, Failure> {
+        simulate(self, self.args.driver.sim.as_ref(), Scene::Proxy)
+    }
+    fn plan(&self) -> Result<Plan, Failure> {
+        let access = self.access()?;
+        self.check_open()?;
+        let mut plan = server_plan(Self::NAME, &self.args)?;
+        if access.users.is_some() && self.args.workers.is_none() {
+            plan.config.workers = std::thread::available_parallelism().map_or(1, Into::into);
+        }
+        for path in self.auth.iter() {
+            if std::fs::metadata(path).is_ok_and(|m| m.mode() & 0o004 != 0) {
+                plan.notes.push(format!("{path} can be read by everybody on this machine; chmod 600 {path}"));
+            }
+        }
+        Ok(plan)
+    }
+    fn app(&self, _: Shard) -> Proxy {
+        let mut args = self.args.clone();
+        args.max_conns_per_ip.get_or_insert(PER_ADDRESS);
+        args.idle_timeout.get_or_insert(IDLE);
+        let access = self.access().unwrap_or_else(|e| {
+            complain(Self::NAME, &e.text); // it could be read a moment ago, when it was checked
+            std::process::exit(e.code as i32)
+        });
+        let options = Options {
+            access,
+            sources: self.sources(),
+            auth_once: self.auth_once,
+            connect_timeout: self.connect_timeout,
+            bind: self.bind_out,
+            pending: self.max_pending as usize,
+            per_user: self.max_per_user,
+        };
+        Proxy::new(Settings::new(&args, Some(SESSIONS)), options)
+    }
+}
