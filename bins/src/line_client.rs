@@ -5,10 +5,12 @@ use crate::console::{self, Console};
 use crate::dialer::{Dialer, Source, Target};
 use crate::outcome::{Code, Failure};
 use crate::text::Escaped;
+use crate::tls::ClientTls;
 use core::convert::Infallible;
 use core::time::Duration;
+use proto_core::pipe::Pipe;
 use proto_core::terminal::Event;
-use proto_core::{App, Chunk, Cx, Deadline, Input, Op, Reason, Signal, Start, Token, Tx};
+use proto_core::{App, Chunk, ConnEvent, Conns, Cx, Deadline, Feed, Input, Op, Reason, Signal, Start, Step, Token, Tx};
 use rand_core::RngCore;
 
 type ClientCx<'a> = Cx<'a, Infallible, Infallible>;
@@ -45,6 +47,8 @@ pub struct Options {
     pub editing: bool,
     /// Tab completes nicknames and the commands of a chat.
     pub names: bool,
+    /// Speaks TLS; or why it cannot.
+    pub tls: Result<Option<ClientTls>, String>,
 }
 
 impl Options {
@@ -63,6 +67,7 @@ impl Options {
             linger: None,
             editing: true,
             names: false,
+            tls: Ok(None),
         }
     }
 }
@@ -87,6 +92,7 @@ pub struct LineClient {
     stdout: Option<Token>,
     stderr: Option<Token>,
     conn: Option<Token>,
+    conns: Conns<Pipe>,
     prompt: bool,
     /// A prompt is the last thing on the screen.
     prompted: bool,
@@ -121,6 +127,7 @@ impl LineClient {
             stdout: None,
             stderr: None,
             conn: None,
+            conns: Conns::new(DIAL),
             prompted: false,
             open_line: false,
             held: Vec::new(),
@@ -174,12 +181,30 @@ impl LineClient {
     }
     fn connected(&mut self, conn: Token, cx: &mut ClientCx<'_>) {
         self.conn = Some(conn);
+        let layers = self.options.tls.clone().map_err(Failure::usage);
+        let layers = layers.and_then(|tls| ClientTls::layers(tls.as_ref()));
+        match layers {
+            Ok(layers) => {
+                let at_once = layers.is_empty();
+                self.conns.insert(conn, Pipe::default(), layers, cx);
+                if at_once {
+                    self.begin(cx);
+                }
+            }
+            Err(failure) => self.fail(&failure, cx),
+        }
+    }
+    /// Where lines to the server go.
+    fn out<'a>(&'a mut self, cx: &'a mut ClientCx<'_>) -> Option<&'a mut Tx> {
+        self.conns.out(self.conn?, cx)
+    }
+    fn begin(&mut self, cx: &mut ClientCx<'_>) {
         let greeting = std::mem::take(&mut self.options.greeting);
         self.show(&greeting, cx);
         self.begin_editing(cx);
         self.show_prompt(cx);
         let hello = self.resume.as_mut().map(Resume::hello);
-        if let (Some(hello), Some(tx)) = (hello, cx.tx(conn)) {
+        if let (Some(hello), Some(tx)) = (hello, self.out(cx)) {
             tx.put(hello.as_bytes());
         }
         if let Some(stdin) = self.stdin {
@@ -202,7 +227,7 @@ impl LineClient {
                 Some(Event::Line(line)) => {
                     let line = format!("{line}\n");
                     self.sent += line.len() as u64;
-                    if let Some(tx) = self.conn.and_then(|t| cx.tx(t)) {
+                    if let Some(tx) = self.out(cx) {
                         tx.put(line.as_bytes());
                     }
                 }
@@ -217,8 +242,8 @@ impl LineClient {
             cx.read(stdin, !waits);
         }
     }
-    fn is_full(&self, cx: &mut ClientCx<'_>) -> bool {
-        self.conn.is_some_and(|t| cx.tx(t).is_some_and(|tx| tx.room() == 0))
+    fn is_full(&mut self, cx: &mut ClientCx<'_>) -> bool {
+        self.out(cx).is_some_and(|tx| tx.room() == 0)
     }
     fn typed(&mut self, chunk: Chunk<'_>, cx: &mut ClientCx<'_>) {
         if let Some(console) = &mut self.console {
@@ -227,7 +252,7 @@ impl LineClient {
         }
         self.prompted = false; // the terminal has shown the line, and its end
         self.sent += chunk.len() as u64;
-        let Some(tx) = self.conn.and_then(|t| cx.tx(t)) else { return };
+        let Some(tx) = self.out(cx) else { return };
         tx.forward(chunk);
         let full = tx.room() == 0;
         if let Some(stdin) = self.stdin.filter(|_| full) {
@@ -246,9 +271,33 @@ impl LineClient {
         if self.options.keep_open {
             return;
         }
-        if let Some(tx) = self.conn.and_then(|t| cx.tx(t)) {
+        if let Some(tx) = self.out(cx) {
             tx.finish();
         }
+    }
+    fn read(&mut self, mut feed: Feed<'_>, cx: &mut ClientCx<'_>) {
+        loop {
+            match self.conns.next(&mut feed, cx) {
+                Ok(Step::Event(ConnEvent::Ready(_))) => self.begin(cx),
+                Ok(Step::Event(ConnEvent::Machine(bytes))) => self.heard(bytes, cx),
+                Ok(Step::NeedMore | Step::Paused | Step::Closed) => break,
+                Err(_) => {
+                    self.broken(cx);
+                    break;
+                }
+            }
+        }
+        self.conns.done(feed);
+    }
+    /// A layer of the connection has failed.
+    fn broken(&mut self, cx: &mut ClientCx<'_>) {
+        let grounds = self.conn.and_then(|t| self.conns.peek(t)?.grounds());
+        let tls = self.options.tls.as_ref().ok().and_then(Option::as_ref);
+        let failed = match (grounds, tls) {
+            (Some(grounds), Some(tls)) => tls.failure(grounds, cx.wall()),
+            _ => Failure::new(Code::Protocol, "connection is broken"),
+        };
+        self.fail(&failed, cx);
     }
     fn heard(&mut self, chunk: &[u8], cx: &mut ClientCx<'_>) {
         self.received += chunk.len() as u64;
@@ -266,7 +315,7 @@ impl LineClient {
         }
         let full = self.stdout.is_some_and(|t| cx.tx(t).is_some_and(|tx| tx.room() == 0));
         if let Some(conn) = self.conn.filter(|_| full) {
-            cx.read(conn, false);
+            self.conns.hold(conn, true);
         }
     }
     fn lines(&mut self, chunk: &[u8], text: &mut String) {
@@ -321,9 +370,12 @@ impl LineClient {
         if self.console.is_some() {
             self.keys(cx);
         }
-        let paused = if Some(t) != self.conn { self.conn } else { self.stdin.filter(|_| self.console.is_none()) };
-        if let Some(paused) = paused.filter(|_| Some(t) != self.conn || self.stdin_ended.is_none()) {
-            cx.read(paused, true);
+        if Some(t) != self.conn {
+            if let Some(conn) = self.conn {
+                self.conns.hold(conn, false);
+            }
+        } else if let Some(stdin) = self.stdin.filter(|_| self.console.is_none() && self.stdin_ended.is_none()) {
+            cx.read(stdin, true);
         }
     }
     fn disconnected(&mut self, why: Reason, cx: &mut ClientCx<'_>) {
@@ -372,6 +424,21 @@ impl App for LineClient {
     type Msg = Infallible;
 
     fn handle(&mut self, input: Input<'_, Infallible>, cx: &mut ClientCx<'_>) {
+        self.take(input, cx);
+        self.conns.settle(cx, |_, _| {}); // what fails there fails in the next reading too
+    }
+    fn deadline(&self) -> Option<Deadline> {
+        let linger = self.stdin_ended.filter(|_| self.options.linger.is_some());
+        let again = self.resume.as_ref().and_then(Resume::deadline);
+        [self.dialer.deadline(), linger, again, self.conns.deadline()].into_iter().fold(None, Deadline::earliest)
+    }
+    fn work(job: Infallible) -> Infallible {
+        job
+    }
+}
+
+impl LineClient {
+    fn take(&mut self, input: Input<'_, Infallible>, cx: &mut ClientCx<'_>) {
         match self.dialer.handle(&input, cx) {
             Some(Ok((conn, _))) => return self.connected(conn, cx),
             Some(Err(failure)) if self.retry(&failure.text, cx) => return,
@@ -384,19 +451,24 @@ impl App for LineClient {
         match input {
             Input::Start(start) => self.start(start, cx),
             Input::Bytes(t, chunk) if Some(t) == self.stdin => self.typed(chunk, cx),
-            Input::Bytes(_, chunk) => self.heard(&chunk, cx),
+            Input::Bytes(t, chunk) => {
+                let feed = self.conns.feed(t, chunk, cx);
+                self.read(feed, cx);
+            }
             Input::Eof(t) if Some(t) == self.stdin => self.stdin_over(cx),
             Input::Closed(t, _) if Some(t) == self.stdin => {
                 self.stdin = None; // a terminal that has gone away
                 self.stdin_over(cx);
             }
             Input::Eof(t) => {
-                if let Some(tx) = cx.tx(t) {
-                    tx.finish();
-                }
+                let feed = self.conns.end(t, cx);
+                self.read(feed, cx);
             }
             Input::Writable(t) => self.writable(t, cx),
-            Input::Closed(t, why) if Some(t) == self.conn => self.disconnected(why, cx),
+            Input::Closed(t, why) if Some(t) == self.conn => {
+                self.conns.remove(t);
+                self.disconnected(why, cx);
+            }
             Input::Closed(t, _) if Some(t) == self.stdout => cx.exit(Code::Ok as u8),
             Input::Deadline if self.resume.as_mut().is_some_and(|r| r.due(cx.now)) => self.dialer.start(cx),
             Input::Signal(Signal::Interrupt) => self.interrupted("^C", cx),
@@ -410,16 +482,15 @@ impl App for LineClient {
                 self.edit(cx, |c, tx| c.resize(columns, tx));
             }
             Input::Deadline if self.stdin_ended.is_some_and(|d| d.at <= cx.now) => cx.exit(Code::Ok as u8),
+            Input::Deadline => {
+                while let Some((_, told)) = self.conns.due(cx) {
+                    if told.is_err() {
+                        self.broken(cx);
+                    }
+                }
+            }
             _ => {}
         }
-    }
-    fn deadline(&self) -> Option<Deadline> {
-        let linger = self.stdin_ended.filter(|_| self.options.linger.is_some());
-        let again = self.resume.as_ref().and_then(Resume::deadline);
-        [self.dialer.deadline(), linger, again].into_iter().fold(None, Deadline::earliest)
-    }
-    fn work(job: Infallible) -> Infallible {
-        job
     }
 }
 

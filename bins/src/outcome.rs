@@ -18,8 +18,12 @@ pub enum Code {
     Connect = 4,
     /// Timeout.
     Timeout = 5,
+    /// TLS: who the peer is, or what the two sides can agree on.
+    Tls = 6,
     /// The peer broke the protocol.
     Protocol = 7,
+    /// Authentication failed or was denied.
+    Auth = 8,
     /// A local resource: bind, descriptors, disk, io_uring.
     Local = 9,
     /// The peer answered "no"; a replay differs.

@@ -70,6 +70,7 @@ fn dispatch(command: &[String], all: &[Vec<Entry>], until: Option<u64>) -> Resul
         Some("echo_client") => again::<tools::EchoClientTool>,
         Some("epoll_echo_server") => again::<tools::EpollEchoTool>,
         Some("io_uring_echo_server") => again::<tools::IoUringEchoTool>,
+        Some("httpclient") => again::<tools::HttpClientTool>,
         Some("socks5_proxy") => again::<tools::Socks5Tool>,
         Some("httpserver") => again::<tools::HttpServerTool>,
         Some("chat_server") => again::<tools::ChatServerTool>,

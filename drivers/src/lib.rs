@@ -32,6 +32,7 @@ mod tokio_loop;
 mod uring;
 mod workers;
 
+pub use clock::wall;
 pub use config::{Buffers, Config, CqeFault, CqeOp, Error, Kind};
 pub use host::{Due, Facts, Host, Mail, NetOp, Place, random};
 pub use listen::Bound;

@@ -1,5 +1,7 @@
 //! One connection of an app: layers, the unfinished tail of the input, and a machine.
-use crate::{Bytes, Chunk, Deadline, Fault, FileId, Info, Instant, Layer, Machine, Next, Sealed, Token, Tx};
+use crate::{
+    Bytes, Chunk, Deadline, Fault, FileId, Grounds, Info, Instant, Layer, Machine, Next, Sealed, Token, Tx, Wall,
+};
 use alloc::{boxed::Box, vec::Vec};
 use core::mem;
 use core::time::Duration;
@@ -134,9 +136,10 @@ impl<M: Machine> Conn<M> {
         !self.stages.is_empty()
     }
 
-    pub(crate) fn start(&mut self, now: Instant, wire: &mut Tx) {
+    pub(crate) fn start(&mut self, now: Instant, wall: Wall, wire: &mut Tx) {
         for i in 0..self.stages.len() {
             if let Some((stage, below)) = self.stage(i, wire) {
+                stage.layer.tell_time(wall);
                 stage.layer.start(now, below);
             }
         }
@@ -148,7 +151,13 @@ impl<M: Machine> Conn<M> {
     }
 
     /// Takes the connection's bytes out for a round of [`Conn::next`].
-    pub(crate) fn feed<'c>(&mut self, token: Token, now: Instant, chunk: Option<Chunk<'c>>, wire: &mut Tx) -> Feed<'c> {
+    pub(crate) fn feed<'c>(
+        &mut self,
+        token: Token,
+        (now, wall): (Instant, Wall),
+        chunk: Option<Chunk<'c>>,
+        wire: &mut Tx,
+    ) -> Feed<'c> {
         let mut feed = Feed { eof: self.eof, ..Feed::none(token) };
         if self.over {
             return feed;
@@ -160,7 +169,8 @@ impl<M: Machine> Conn<M> {
                 if let Some(s) = self.stages.first_mut() {
                     s.inbox.extend_from_slice(&chunk);
                 }
-                self.open(now, wire, &mut feed);
+                self.open((now, wall), wire, &mut feed);
+                feed.eof = self.eof;
             }
             Some(chunk) if self.tail.is_empty() => {
                 feed.store = Store::Lent(chunk);
@@ -172,11 +182,13 @@ impl<M: Machine> Conn<M> {
         feed.store = Store::Kept(mem::take(&mut self.tail));
         feed
     }
-    fn open(&mut self, now: Instant, wire: &mut Tx, feed: &mut Feed<'_>) {
+    fn open(&mut self, (now, wall): (Instant, Wall), wire: &mut Tx, feed: &mut Feed<'_>) {
+        let mut ended = false; // the input of the stage
         for i in 0..self.stages.len() {
             let mut plain = Vec::new();
             let Some((stage, below)) = self.stage(i, wire) else { return };
             let mut inbox = mem::take(&mut stage.inbox);
+            stage.layer.tell_time(wall);
             loop {
                 match stage.layer.open(now, &mut inbox, &mut plain, below) {
                     Ok(None) => break,
@@ -191,11 +203,16 @@ impl<M: Machine> Conn<M> {
                 }
             }
             stage.inbox = inbox;
+            if ended && let Err(fault) = stage.layer.end_of_input(below) {
+                feed.fault = feed.fault.or(Some(fault));
+            }
+            ended = stage.layer.is_ended();
             match self.stages.get_mut(i + 1) {
-                Some(next) => next.inbox.append(&mut plain),
-                None => self.tail.append(&mut plain),
+                Some(next) => pass(&mut plain, &mut next.inbox),
+                None => pass(&mut plain, &mut self.tail),
             }
         }
+        self.eof |= ended && feed.fault.is_none();
         if self.stages.iter().any(|s| !s.ready) {
             feed.ready = None; // told when the last layer is ready
         }
@@ -210,6 +227,15 @@ impl<M: Machine> Conn<M> {
         }
         self.eof = true;
         Ok(())
+    }
+
+    /// All layers have done their handshakes.
+    pub fn is_ready(&self) -> bool {
+        self.stages.iter().all(|s| s.ready)
+    }
+    /// More about a layer's fault.
+    pub fn grounds(&self) -> Option<&Grounds> {
+        self.stages.iter().find_map(|s| s.layer.grounds())
     }
 
     /// One step of the machine over the feeding.
@@ -356,6 +382,11 @@ pub(crate) type FileRange = (FileId, u64, u32);
 
 /// What a step of a connection's machine gives.
 pub(crate) type Step<'f, M> = crate::Step<ConnEvent<<M as Machine>::Event<'f>>>;
+
+/// Moves bytes on; as a rule there is nothing before them, and nothing to copy.
+fn pass(from: &mut Vec<u8>, to: &mut Vec<u8>) {
+    if to.is_empty() { *to = mem::take(from) } else { to.append(from) }
+}
 
 impl Store<'_> {
     fn rest(&mut self, at: usize) -> &mut [u8] {

@@ -44,9 +44,9 @@ impl<M: Machine> Conns<M> {
     pub fn insert<J, X>(&mut self, t: Token, machine: M, layers: Vec<Box<dyn Layer>>, cx: &mut Cx<'_, J, X>) {
         cx.claim(t, true);
         let mut conn = Conn::new(machine, layers);
-        let now = cx.now;
+        let (now, wall) = (cx.now, cx.wall());
         if let Some(wire) = cx.wire(t) {
-            conn.start(now, wire);
+            conn.start(now, wall, wire);
         }
         self.slots.insert(t, Box::new(conn));
         self.touch(t);
@@ -118,9 +118,9 @@ impl<M: Machine> Conns<M> {
         self.feeding(t, None, cx).with_fault(ended.err())
     }
     fn feeding<'c, J, X>(&mut self, t: Token, chunk: Option<Chunk<'c>>, cx: &mut Cx<'_, J, X>) -> Feed<'c> {
-        let now = cx.now;
+        let time = (cx.now, cx.wall());
         match (self.get(t), cx.wire(t)) {
-            (Some(conn), Some(wire)) => conn.feed(t, now, chunk, wire),
+            (Some(conn), Some(wire)) => conn.feed(t, time, chunk, wire),
             _ => Feed::none(t),
         }
     }

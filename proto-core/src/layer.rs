@@ -1,6 +1,6 @@
 //! Byte transforms beneath a machine: TLS, proxies, PROXY headers.
-use crate::{Deadline, Fault, FileId, Instant, Tx};
-use alloc::{string::String, vec::Vec};
+use crate::{Bytes, Deadline, Fault, FileId, Instant, Tx, Wall};
+use alloc::{boxed::Box, string::String, vec::Vec};
 
 /// What a layer learned when it became ready.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -9,6 +9,69 @@ pub struct Info {
     pub alpn: Vec<u8>,
     /// Who the peer proved to be, empty if nobody.
     pub peer: String,
+    /// What a layer that encrypts has agreed on.
+    pub secure: Option<Box<Secure>>,
+}
+
+/// What the two sides of an encrypted connection agreed on, and what was shown for it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Secure {
+    /// The protocol's version as people write it: `TLSv1.3`.
+    pub version: &'static str,
+    /// The cipher suite by its registered name, such as `TLS_AES_256_GCM_SHA384`.
+    pub suite: &'static str,
+    /// The group of the key exchange, such as `X25519`; empty if there was none.
+    pub group: String,
+    /// An earlier session was continued.
+    pub resumed: bool,
+    /// The name that a client asked for (SNI).
+    pub server_name: Option<String>,
+    /// The peer's certificates in DER, its own first.
+    pub chain: Vec<Bytes>,
+    /// The stapled OCSP response, empty if none came.
+    pub staple: Vec<u8>,
+    /// What is wrong with them and was told to be ignored.
+    pub ignored: Vec<Defect>,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Defect {
+    /// For programs: `expired`, `unknown_issuer`.
+    pub word: &'static str,
+    /// For people: `certificate has expired`.
+    pub reason: String,
+    /// The fact behind it, if there is one to tell.
+    pub detail: String,
+}
+
+/// What a layer has to say about a fault of its own, beyond what fits into a [`Fault`].
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Grounds {
+    /// What it was about.
+    pub about: About,
+    /// All that is wrong, what weighs most first; at least one.
+    pub defects: Vec<Defect>,
+    /// The certificates that the peer showed, in DER, its own first.
+    pub chain: Vec<Bytes>,
+    /// The alert that the peer sent, by number.
+    pub alert: Option<u8>,
+}
+
+/// What a fault of a layer is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum About {
+    /// The peer's bytes.
+    #[default]
+    Protocol,
+    /// Who the peer is.
+    Certificate,
+    /// What the two sides can do; the peer said no, or we did.
+    Agreement,
+    /// It took too long.
+    Time,
+    /// The connection ended where it must not.
+    Cut,
 }
 
 /// How far sealing got.
@@ -34,6 +97,8 @@ pub enum Sealed {
 
 /// Turns wire bytes into plain bytes and back. None is the fast case: without layers nothing is copied.
 pub trait Layer: Send {
+    /// The time of day, told before [`Layer::start`] and [`Layer::open`]: certificates have dates.
+    fn tell_time(&mut self, _wall: Wall) {}
     /// Sends the first flight, if this side speaks first.
     fn start(&mut self, now: Instant, wire: &mut Tx);
     /// Takes what it can from the front of `input`, appends what that means to `plain`, answers on `wire`.
@@ -50,8 +115,16 @@ pub trait Layer: Send {
     fn seal(&mut self, now: Instant, plain: &mut Tx, wire: &mut Tx) -> Result<Sealed, Fault>;
     /// The wire's input has ended. An error if that cuts something short.
     fn end_of_input(&mut self, wire: &mut Tx) -> Result<(), Fault>;
+    /// The peer has said its last plain byte, although the wire may be open still (close_notify).
+    fn is_ended(&self) -> bool {
+        false
+    }
     /// Says goodbye (close_notify), after the last plain byte was sealed.
     fn close(&mut self, wire: &mut Tx);
+    /// More about the fault it has returned.
+    fn grounds(&self) -> Option<&Grounds> {
+        None
+    }
     /// When [`Layer::on_deadline`] is to be called.
     fn deadline(&self) -> Option<Deadline> {
         None

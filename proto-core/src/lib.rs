@@ -10,7 +10,8 @@
 //! bytes), [`Conn`] (layers, unfinished tail and machine), [`App`] (inputs to ops), and the driver,
 //! which lives in another crate.
 //!
-//! Invariant: nothing here touches `std`, a clock, randomness that was not handed in, a log or I/O.
+//! Invariant: nothing here touches `std`, a clock, randomness that was not handed in, a log or I/O. Only `tls`, which is
+//! built with the feature of that name, needs `std` and makes keys of its own.
 //!
 //! # Embedding a machine by hand
 //! ```
@@ -30,6 +31,8 @@
 #![no_std]
 #![forbid(unsafe_code)]
 extern crate alloc;
+#[cfg(feature = "tls")]
+extern crate std;
 
 mod app;
 mod ask;
@@ -45,6 +48,7 @@ mod layer;
 pub mod line;
 mod machine;
 mod op;
+pub mod pipe;
 mod slots;
 pub mod socks5;
 mod start;
@@ -52,8 +56,11 @@ mod table;
 pub mod terminal;
 mod time;
 mod timers;
+#[cfg(feature = "tls")]
+pub mod tls;
 mod token;
 mod tx;
+pub mod x509;
 
 pub use app::{App, Counters, Cx, Env};
 pub use ask::{Answer, Ask, Entry, How, Meta};
@@ -63,7 +70,7 @@ pub use conn::{Conn, ConnEvent, Feed};
 pub use conns::Conns;
 pub use fault::{Fault, Misuse, Reason};
 pub use input::{Input, Lost, Peer, RelayEnd, Signal, Trouble};
-pub use layer::{Info, Layer, Sealed};
+pub use layer::{About, Defect, Grounds, Info, Layer, Sealed, Secure};
 pub use machine::{Machine, Rx, Step};
 pub use op::{ConnectOpts, Op};
 pub use slots::Slots;

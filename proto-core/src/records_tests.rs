@@ -1,6 +1,6 @@
 //! A layer in small, for tests and fuzzing: it needs nothing but the contract, which its parent has imported.
 use super::{Deadline, Fault, Info, Instant, Layer, Next, Sealed, Tx};
-use alloc::{string::String, vec, vec::Vec};
+use alloc::{vec, vec::Vec};
 use core::time::Duration;
 
 /// A layer in small: both sides say HI, then records of a length byte and up to 16 bytes, XORed with 0x55. A record of
@@ -63,7 +63,7 @@ impl Layer for Records {
             }
             input.drain(..2);
             self.ready = true;
-            return Ok(Some(Info { alpn: b"records".to_vec(), peer: String::new() }));
+            return Ok(Some(Info { alpn: b"records".to_vec(), ..Info::default() }));
         }
         while let Some(&n) = input.first() {
             let n = usize::from(n);
@@ -100,6 +100,9 @@ impl Layer for Records {
     }
     fn end_of_input(&mut self, _: &mut Tx) -> Result<(), Fault> {
         if self.closed { Ok(()) } else { Err(fault("cut short")) }
+    }
+    fn is_ended(&self) -> bool {
+        self.closed
     }
     fn close(&mut self, wire: &mut Tx) {
         wire.put(&[0]);

@@ -1,4 +1,5 @@
 //! What the server knows of one client, and what it demands of all.
+use super::certified::Shown;
 use super::core::Limits;
 use super::member::{Allowance, Backlog, Flood, Slow};
 use crate::text::Secret;
@@ -24,6 +25,8 @@ pub struct Options {
     pub password: Option<Secret>,
     /// Standard output is the stream of events instead of a log.
     pub events: bool,
+    /// Members are who their certificates say.
+    pub certified: bool,
 }
 
 impl Default for Options {
@@ -37,6 +40,7 @@ impl Default for Options {
             motd: String::new(),
             password: None,
             events: false,
+            certified: false,
         }
     }
 }
@@ -68,6 +72,10 @@ pub(super) struct Client {
     pub too_long: u32,
     pub not_utf8: bool,
     pub leaving: bool,
+    /// Its handshake goes on: nobody hears of it yet.
+    pub shaking: bool,
+    /// The certificate that it has shown.
+    pub shown: Option<Shown>,
 }
 
 impl Client {
@@ -83,6 +91,8 @@ impl Client {
             too_long: 0,
             not_utf8: false,
             leaving: false,
+            shaking: false,
+            shown: None,
         }
     }
     pub fn deadline(&self) -> Option<Instant> {

@@ -76,6 +76,9 @@ impl Chat {
         Done::Stay(Some(if room == LOBBY { line } else { format!("{room} {line}") }))
     }
     fn nick(&mut self, t: Token, name: &str) {
+        if self.certified {
+            return self.reply(t, "! your name comes from your certificate");
+        }
         if !is_nick(name) {
             return self.reply(t, "! nickname must be 1-32 letters, digits, _ or -");
         }

@@ -74,6 +74,8 @@ impl Room {
 /// The state of a chat. Commands are in `commands.rs`.
 #[derive(Debug)]
 pub struct Chat {
+    /// Names come from certificates.
+    pub certified: bool,
     pub(super) members: Slots<Member>,
     pub(super) nicks: BTreeMap<String, Token>,
     pub(super) rooms: BTreeMap<String, Room>,
@@ -93,6 +95,7 @@ impl Chat {
     /// An empty chat.
     pub fn new(limits: Limits, notices: bool, utc: bool) -> Self {
         Chat {
+            certified: false,
             members: Slots::default(),
             nicks: BTreeMap::new(),
             rooms: BTreeMap::new(),
@@ -117,14 +120,26 @@ impl Chat {
     }
     /// Somebody comes in, as `guestN`, into the lobby.
     pub fn enter(&mut self, t: Token, now: Wall) {
+        self.enter_as(t, None, now);
+    }
+    /// The same under a name that is given; a second one of that name gets a number behind it.
+    pub fn enter_as(&mut self, t: Token, name: Option<&str>, now: Wall) {
+        let numbered = name.into_iter().flat_map(|n| (2u64..).map(move |i| format!("{n}.{i}")));
+        let mut given = name.map(String::from).into_iter().chain(numbered);
         let nick = loop {
+            if let Some(nick) = given.next() {
+                if !self.nicks.contains_key(&folded(&nick)) {
+                    break nick;
+                }
+                continue;
+            }
             self.guests += 1;
             let nick = format!("guest{}", self.guests);
             if !self.nicks.contains_key(&nick) {
                 break nick;
             }
         };
-        self.nicks.insert(nick.clone(), t);
+        self.nicks.insert(folded(&nick), t);
         let (rooms, ignored) = (BTreeSet::new(), BTreeSet::new());
         let room = LOBBY.into();
         self.members.insert(t, Member { nick, since: now, room, rooms, ignored, numbered: false });

@@ -1,5 +1,6 @@
 //! Chat: rooms, nicknames and commands as a pure core, and the server that puts it on lines over TCP.
 mod admin;
+mod certified;
 mod client;
 pub mod commands;
 pub mod core;

@@ -29,6 +29,7 @@ impl ChatServer {
     /// With the service's settings.
     pub fn new(settings: Settings, options: Options) -> Self {
         let mut chat = Chat::new(options.limits, options.notices, settings.utc);
+        chat.certified = options.certified;
         let mut service = Service::new(settings);
         service.take_orders();
         if options.events {
@@ -46,6 +47,10 @@ impl ChatServer {
     }
     fn start(&mut self, start: &Start, cx: &mut ChatCx<'_>) {
         let port = start.port().map_or_else(|| "a unix socket".into(), |p| format!("port {p}"));
+        if self.options.certified && !self.options.events {
+            let banner = format!("Secure chat server on {port}\nRequiring client certificates signed by our CA");
+            return self.service.start(start, &banner, cx);
+        }
         if !self.options.events {
             return self.service.start(start, &format!("Chat server started on {port}"), cx);
         }
@@ -57,20 +62,43 @@ impl ChatServer {
         if let Err(why) = self.service.admit(t, peer, cx) {
             return self.refuse(t, &peer.remote, why, cx);
         }
-        let fd = peer.fd;
-        self.service.log_at(cx, format_args!("Client connected from {} (fd={fd})", peer.remote));
-        self.conns.insert(t, line::Lines::new(line::Limits::default()), Vec::new(), cx);
-        let client = Client::new(fd, peer.remote.clone(), &self.options, cx.now);
-        let stranger = client.stranger.is_some();
+        let machine = line::Lines::new(line::Limits::default());
+        if !self.service.enrol(&mut self.conns, t, machine, cx) {
+            return;
+        }
+        let mut client = Client::new(peer.fd, peer.remote.clone(), &self.options, cx.now);
+        client.shaking = self.service.is_guarded();
+        let shaking = client.shaking;
         self.clients.insert(t, client);
+        if !shaking {
+            self.arrived(t, cx);
+        }
+    }
+    /// It is connected, and has shown who it is if it must.
+    fn arrived(&mut self, t: Token, cx: &mut ChatCx<'_>) {
+        let Some(c) = self.clients.get_mut(t) else { return };
+        c.shaking = false;
+        let (from, fd, stranger) = (&c.remote, c.fd, c.stranger.is_some());
+        self.service.log_at(cx, format_args!("Client connected from {from} (fd={fd})"));
         if stranger {
             return self.arm(t);
         }
         self.enter(t, cx);
     }
+    /// A connection's layer has failed.
+    fn complain(&mut self, t: Token, cx: &mut ChatCx<'_>) {
+        if let Some(c) = self.clients.get_mut(t) {
+            c.leaving = true;
+            self.service.log_failure(self.conns.peek(t), &c.remote, cx);
+        }
+        self.chat.leave(t, "");
+    }
     /// It is one of us now.
     fn enter(&mut self, t: Token, cx: &mut ChatCx<'_>) {
-        self.chat.enter(t, cx.wall());
+        self.enter_as(t, None, cx);
+    }
+    pub(super) fn enter_as(&mut self, t: Token, name: Option<&str>, cx: &mut ChatCx<'_>) {
+        self.chat.enter_as(t, name, cx.wall());
         if !self.options.motd.is_empty() {
             let motd = self.options.motd.clone();
             self.chat.reply(t, &motd);
@@ -110,7 +138,7 @@ impl ChatServer {
     /// Goes through a client's lines as far as its allowance reaches.
     fn read(&mut self, mut feed: Feed<'_>, t: Token, cx: &mut ChatCx<'_>) {
         while let Some(c) = self.clients.get_mut(t).filter(|c| !c.leaving) {
-            if !c.allowance.has_line(self.options.flood, cx.now) {
+            if !c.shaking && !c.allowance.has_line(self.options.flood, cx.now) {
                 self.slow_down(t, cx);
                 break;
             }
@@ -122,11 +150,17 @@ impl ChatServer {
                         line::Event::TooLong(bytes) => self.too_long(t, bytes, cx),
                     }
                 }
+                Ok(Step::Event(ConnEvent::Ready(info))) if self.options.certified => self.identify(t, &info, cx),
+                Ok(Step::Event(ConnEvent::Ready(_))) => self.arrived(t, cx),
                 Ok(Step::Closed) => {
                     self.leave(t, "", cx);
                     break;
                 }
-                _ => break,
+                Err(_) => {
+                    self.complain(t, cx);
+                    break;
+                }
+                Ok(Step::NeedMore | Step::Paused) => break,
             }
         }
         self.conns.done(feed);
@@ -199,7 +233,7 @@ impl ChatServer {
         self.chat.leave(t, "");
         self.conns.remove(t);
         self.timers.disarm(t);
-        if let Some(c) = self.clients.remove(t) {
+        if let Some(c) = self.clients.remove(t).filter(|c| !c.shaking) {
             self.service.log_at(cx, format_args!("Client disconnected (fd={})", c.fd));
         }
         self.service.closed(t, cx);
@@ -210,6 +244,11 @@ impl ChatServer {
             self.chat.reply(t, "! idle too long");
             self.drop_event(t, "idle");
             self.leave(t, "", cx);
+        }
+        while let Some((t, told)) = self.conns.due(cx) {
+            if told.is_err() {
+                self.complain(t, cx);
+            }
         }
         while let Some(t) = self.timers.pop(cx.now) {
             let Some(c) = self.clients.get_mut(t) else { continue };
@@ -265,8 +304,10 @@ impl App for ChatServer {
     type Msg = Note;
 
     fn handle(&mut self, input: Input<'_, Note>, cx: &mut ChatCx<'_>) {
-        if self.service.handle(&input, cx) == Life::Drain {
-            self.stop(cx);
+        match self.service.handle(&input, cx) {
+            Life::Drain => self.stop(cx),
+            Life::Reloaded => self.cut_revoked(cx),
+            Life::On => {}
         }
         match input {
             Input::Start(start) => self.start(start, cx),
@@ -286,11 +327,11 @@ impl App for ChatServer {
         self.orders(cx);
         self.deliver(cx);
         self.tell_events(cx);
-        self.conns.settle(cx, |_, _| {}); // lines have no faults
+        self.conns.settle(cx, |_, _| {}); // lines have no faults, and those of a layer are told in the next reading
     }
     fn deadline(&self) -> Option<Deadline> {
         let next = self.timers.next().map(|(at, _)| Deadline { at, since: at, why: "slow or flooding client" });
-        Deadline::earliest(self.service.deadline(), next)
+        [self.service.deadline(), self.conns.deadline(), next].into_iter().fold(None, Deadline::earliest)
     }
     fn work(job: Infallible) -> Note {
         match job {}

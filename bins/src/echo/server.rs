@@ -5,7 +5,10 @@ use crate::text::{Escaped, Thousands, span};
 use core::convert::Infallible;
 use core::fmt;
 use core::time::Duration;
-use proto_core::{Addr, App, Chunk, Deadline, Input, Op, Reason, Start, Token};
+use proto_core::pipe::Pipe;
+use proto_core::{
+    Addr, App, Chunk, ConnEvent, Conns, Deadline, Feed, Input, Op, Peer, Reason, Slots, Start, Step, Token,
+};
 
 /// Part byte of the datagram socket.
 const UDP: u8 = 1;
@@ -20,6 +23,9 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct EchoServer {
     service: Service,
+    /// Connections under TLS; others are served as they are.
+    conns: Conns<Pipe>,
+    peers: Slots<Addr>,
     /// Addresses of datagram sockets to open instead of listening.
     udp: Vec<Addr>,
     unbound: usize,
@@ -36,7 +42,14 @@ enum Why {
 impl EchoServer {
     /// With the service's settings; `udp` addresses make it a datagram server.
     pub fn new(settings: Settings, udp: Vec<Addr>) -> Self {
-        EchoServer { service: Service::new(settings), unbound: udp.len(), udp, closing: Vec::new() }
+        EchoServer {
+            service: Service::new(settings),
+            conns: Conns::new(0),
+            peers: Slots::default(),
+            unbound: udp.len(),
+            udp,
+            closing: Vec::new(),
+        }
     }
     fn start(&mut self, start: &Start, cx: &mut ServerCx<'_, Infallible>) {
         if self.udp.is_empty() {
@@ -49,11 +62,57 @@ impl EchoServer {
             cx.op(Op::Udp { socket, bind: Some(at.clone()), to: None });
         }
     }
-    fn bytes(&mut self, t: Token, chunk: Chunk<'_>, cx: &mut ServerCx<'_, Infallible>) {
-        if self.service.logs() {
-            self.service.log(cx, format_args!("Received: {}", Shown(&chunk)));
-            self.service.log(cx, format_args!("Sent: {}", Shown(&chunk)));
+    fn accepted(&mut self, t: Token, peer: &Peer, cx: &mut ServerCx<'_, Infallible>) {
+        if let Err(why) = self.service.admit(t, peer, cx) {
+            return self.refused(t, &peer.remote, why, cx);
         }
+        if !self.service.is_guarded() {
+            return self.service.log(cx, format_args!("Client connected from {}", peer.remote));
+        }
+        if self.service.enrol(&mut self.conns, t, Pipe { answers: true }, cx) {
+            self.peers.insert(t, peer.remote.clone());
+        }
+    }
+    /// Goes through what a client under TLS has sent.
+    fn read(&mut self, mut feed: Feed<'_>, t: Token, cx: &mut ServerCx<'_, Infallible>) {
+        loop {
+            match self.conns.next(&mut feed, cx) {
+                Ok(Step::Event(ConnEvent::Ready(_))) => {
+                    let from = self.peers.get(t).map_or_else(String::new, ToString::to_string);
+                    self.service.log(cx, format_args!("Client connected from {from}"));
+                }
+                Ok(Step::Event(ConnEvent::Machine(bytes))) => {
+                    self.log_echo(bytes, cx);
+                    if let Some(out) = self.conns.out(t, cx) {
+                        out.put(bytes);
+                    }
+                }
+                Ok(Step::NeedMore | Step::Paused | Step::Closed) => break,
+                Err(_) => {
+                    self.complain(t, cx);
+                    break;
+                }
+            }
+        }
+        self.conns.done(feed);
+    }
+    fn complain(&mut self, t: Token, cx: &mut ServerCx<'_, Infallible>) {
+        if let Some(from) = self.peers.get(t) {
+            self.service.log_failure(self.conns.peek(t), from, cx);
+        }
+    }
+    fn log_echo(&self, bytes: &[u8], cx: &mut ServerCx<'_, Infallible>) {
+        if self.service.logs() {
+            self.service.log(cx, format_args!("Received: {}", Shown(bytes)));
+            self.service.log(cx, format_args!("Sent: {}", Shown(bytes)));
+        }
+    }
+    fn bytes(&mut self, t: Token, chunk: Chunk<'_>, cx: &mut ServerCx<'_, Infallible>) {
+        if self.service.is_guarded() {
+            let feed = self.conns.feed(t, chunk, cx);
+            return self.read(feed, t, cx);
+        }
+        self.log_echo(&chunk, cx);
         let Some(tx) = cx.tx(t).filter(|tx| !tx.is_finished()) else { return };
         tx.forward(chunk);
         if tx.room() == 0 {
@@ -61,8 +120,10 @@ impl EchoServer {
         }
     }
     fn closed(&mut self, t: Token, why: Reason, cx: &mut ServerCx<'_, Infallible>) {
+        let shaken = self.conns.remove(t).is_none_or(|c| c.is_ready());
+        self.peers.remove(t);
         let ours = self.closing.iter().position(|(c, _)| *c == t).map(|i| self.closing.swap_remove(i).1);
-        if !self.service.closed(t, cx) {
+        if !self.service.closed(t, cx) || !shaken {
             return;
         }
         match (ours, why) {
@@ -90,6 +151,9 @@ impl EchoServer {
     }
     fn end(&mut self, t: Token, why: Why, cx: &mut ServerCx<'_, Infallible>) {
         self.closing.push((t, why));
+        if self.conns.peek(t).is_some() {
+            return self.conns.close(t);
+        }
         cx.close(t, LAST_WORDS);
     }
 }
@@ -104,13 +168,15 @@ impl App for EchoServer {
                 self.end(t, Why::Stop, cx);
             }
         }
+        let ended = matches!(input, Input::Eof(_));
         match input {
             Input::Start(start) => self.start(start, cx),
-            Input::Accepted { conn, peer, .. } if conn.part() == 0 => match self.service.admit(conn, &peer, cx) {
-                Ok(()) => self.service.log(cx, format_args!("Client connected from {}", peer.remote)),
-                Err(why) => self.refused(conn, &peer.remote, why, cx),
-            },
+            Input::Accepted { conn, peer, .. } if conn.part() == 0 => self.accepted(conn, &peer, cx),
             Input::Bytes(t, chunk) if t.part() == 0 => self.bytes(t, chunk, cx),
+            Input::Writable(t) | Input::Eof(t) if self.conns.peek(t).is_some() => {
+                let feed = if ended { self.conns.end(t, cx) } else { self.conns.resume(t, cx) };
+                self.read(feed, t, cx);
+            }
             Input::Writable(t) if t.part() == 0 => cx.read(t, true),
             Input::Eof(t) if t.part() == 0 => {
                 if let Some(tx) = cx.tx(t) {
@@ -128,15 +194,21 @@ impl App for EchoServer {
             }
             Input::Closed(t, why) => self.closed(t, why, cx),
             Input::Deadline => {
+                while let Some((t, told)) = self.conns.due(cx) {
+                    if told.is_err() {
+                        self.complain(t, cx);
+                    }
+                }
                 while let Some((t, limit)) = self.service.next_idle(cx) {
                     self.end(t, Why::Idle(limit), cx);
                 }
             }
             _ => {}
         }
+        self.conns.settle(cx, |_, _| {}); // what fails there fails in the next reading too
     }
     fn deadline(&self) -> Option<Deadline> {
-        self.service.deadline()
+        Deadline::earliest(self.service.deadline(), self.conns.deadline())
     }
     fn work(job: Infallible) -> Note {
         match job {}

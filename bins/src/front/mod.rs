@@ -16,7 +16,7 @@ use crate::text::http_date;
 use core::time::Duration;
 use proto_core::http1::server::{Event, Request, Response};
 use proto_core::http1::{Config, FieldBlock, Page, Server};
-use proto_core::{ConnEvent, Conns, Deadline, Fault, Feed, Input, Misuse, Peer, Start, Step, Token, Tx};
+use proto_core::{Addr, ConnEvent, Conns, Deadline, Fault, Feed, Input, Misuse, Peer, Slots, Start, Step, Token, Tx};
 use std::sync::Arc;
 
 #[cfg(test)]
@@ -51,6 +51,8 @@ pub struct Front {
     /// The life of the server.
     pub service: Service,
     conns: Conns<Server>,
+    /// Connections whose handshake goes on, and from where they are.
+    shaking: Slots<Addr>,
     config: Arc<Config>,
     /// A client's last byte does not cancel what it asked for.
     pub finish_for_gone: bool,
@@ -76,6 +78,7 @@ impl Front {
         Front {
             service: Service::new(settings),
             conns: Conns::new(0),
+            shaking: Slots::default(),
             config: Arc::new(Config { page: Page::Html, ..config }),
             finish_for_gone: false,
             again: Vec::new(),
@@ -168,7 +171,8 @@ impl Front {
     pub fn handle<J, D: Desk<J>>(&mut self, input: Input<'_, Note>, desk: &mut D, cx: &mut ServerCx<'_, J>) {
         let input = match input {
             Input::Bytes(t, chunk) if t.part() == 0 => {
-                if chunk.first() == Some(&TLS_HELLO) && cx.stat(t).received <= chunk.len() as u64 {
+                let clear = !self.service.is_guarded();
+                if clear && chunk.first() == Some(&TLS_HELLO) && cx.stat(t).received <= chunk.len() as u64 {
                     return self.speaks_tls(t, desk, cx);
                 }
                 let feed = self.conns.feed(t, chunk, cx);
@@ -182,8 +186,12 @@ impl Front {
         match input {
             Input::Accepted { conn, peer, .. } if conn.part() == 0 => match self.service.admit(conn, &peer, cx) {
                 Ok(()) => {
-                    self.conns.insert(conn, Server::new(self.config.clone()), Vec::new(), cx);
-                    desk.opened(conn, &peer, self, cx);
+                    if self.service.enrol(&mut self.conns, conn, Server::new(self.config.clone()), cx) {
+                        if self.service.is_guarded() {
+                            self.shaking.insert(conn, peer.remote.clone());
+                        }
+                        desk.opened(conn, &peer, self, cx);
+                    }
                 }
                 Err(why) => {
                     self.service.turn_away(conn, FULL, cx);
@@ -202,7 +210,11 @@ impl Front {
                     self.conns.close(t);
                 }
             }
+            Input::Answer(id, answer) => {
+                self.conns.answer(id, &answer); // a range of a file that goes through a layer
+            }
             Input::Closed(t, _) => {
+                self.shaking.remove(t);
                 if self.conns.remove(t).is_some() {
                     desk.gone(t, self, cx);
                 }
@@ -213,6 +225,9 @@ impl Front {
         }
     }
     fn broken<J, D: Desk<J>>(&mut self, t: Token, fault: &Fault, desk: &mut D, cx: &mut ServerCx<'_, J>) {
+        if let Some(from) = self.shaking.remove(t) {
+            self.service.log_failure(self.conns.peek(t), &from, cx);
+        }
         self.faults += 1;
         desk.fault(t, fault, self, cx);
         desk.gone(t, self, cx);
@@ -266,7 +281,9 @@ impl Front {
                     Event::End => desk.body_end(t, self, cx),
                     Event::Trailers(_) | Event::Upgraded => {}
                 },
-                Ok(Step::Event(ConnEvent::Ready(_))) => {}
+                Ok(Step::Event(ConnEvent::Ready(_))) => {
+                    self.shaking.remove(t);
+                }
                 Ok(Step::NeedMore | Step::Paused | Step::Closed) => break,
                 Err(fault) => {
                     self.broken(t, &fault, desk, cx); // the answer says what was wrong

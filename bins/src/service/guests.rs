@@ -95,7 +95,8 @@ impl Service {
     /// Sends a refused client away, with a text if the protocol has one.
     pub fn turn_away<J>(&mut self, conn: Token, text: &str, cx: &mut ServerCx<'_, J>) {
         self.refused += 1;
-        if let Some(tx) = cx.tx(conn) {
+        // A client that speaks TLS could not read it.
+        if let Some(tx) = cx.tx(conn).filter(|_| !self.settings.guard.is_on()) {
             tx.put(text.as_bytes());
         }
         cx.close(conn, REFUSAL);

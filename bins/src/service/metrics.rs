@@ -152,10 +152,13 @@ impl Metrics {
     }
 }
 
+/// Name, kind, what it is, and values by their labels.
+type Row<'r> = (&'static str, &'static str, &'static str, &'r [(&'static str, u64)]);
+
 /// The numbers in the text form of Prometheus. The names are the same for every server.
 fn text(totals: &Totals) -> String {
     let c = &totals.counters;
-    let rows: [(&str, &str, &str, &[(&str, u64)]); 6] = [
+    let rows: [Row<'_>; 6] = [
         ("connections_active", "gauge", "Clients connected now", &[("", totals.active)]),
         ("connections_total", "counter", "Connections accepted", &[("", c.accepted)]),
         (

@@ -3,6 +3,7 @@ use crate::log::Format;
 use crate::outcome::Code;
 use crate::stats::{Look, Stats, Totals};
 use crate::text::Clock;
+use crate::tls::Reload;
 use core::fmt;
 use core::net::IpAddr;
 use core::time::Duration;
@@ -12,6 +13,7 @@ use proto_core::{
 use std::collections::BTreeMap;
 
 mod control;
+mod guard;
 mod guests;
 mod metrics;
 mod settings;
@@ -19,6 +21,7 @@ mod waiting;
 
 pub use control::CONTROL;
 use control::Control;
+pub use guard::days_left;
 use guests::Client;
 pub use guests::Refusal;
 pub use metrics::METRICS;
@@ -37,6 +40,8 @@ pub enum Note {
     Ask,
     /// My totals.
     Totals(Totals),
+    /// Read your files again.
+    Reload,
     /// Of an app that has jobs: what one of them made.
     Made(Bytes),
 }
@@ -51,6 +56,8 @@ pub enum Life {
     On,
     /// Tell the clients and finish their connections; no new ones come.
     Drain,
+    /// Certificates and revocation lists were read anew: what was allowed may not be any more.
+    Reloaded,
 }
 
 /// The part.
@@ -75,6 +82,7 @@ pub struct Service {
     metrics: Metrics,
     refused: u64,
     waiting: Waiting,
+    reload: Reload,
     full_of_driver: bool,
 }
 
@@ -100,6 +108,7 @@ impl Service {
             metrics: Metrics::default(),
             refused: 0,
             waiting: Waiting::default(),
+            reload: Reload::default(),
             full_of_driver: false,
         }
     }
@@ -243,6 +252,16 @@ impl Service {
                 }
                 Life::On
             }
+            Input::Signal(Signal::Reload) => {
+                self.tell(Note::Reload, cx);
+                self.begin_reload(cx);
+                Life::On
+            }
+            Input::Post(_, Note::Reload) => {
+                self.begin_reload(cx);
+                Life::On
+            }
+            Input::Answer(..) => self.reloading(input, cx),
             Input::Post(_, Note::Drain) => self.stop(false, cx),
             Input::Post(_, Note::Stop) => self.stop(true, cx),
             Input::Post(from, Note::Ask) => {

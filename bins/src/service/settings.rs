@@ -1,6 +1,7 @@
 //! A server's settings.
 use crate::cli::{Cidr, ServerArgs};
 use crate::log::Format;
+use crate::tls::Guard;
 use core::time::Duration;
 
 /// A server's limits and settings, from its flags.
@@ -27,9 +28,15 @@ pub struct Settings {
     pub json: bool,
     /// Standard output is not a log: the app writes lines of its own.
     pub raw: bool,
+    /// Whether clients speak TLS.
+    pub guard: Guard,
 }
 
 impl Settings {
+    /// The same, with what stands between the clients and the app.
+    pub fn guarded(self, guard: Guard) -> Self {
+        Settings { guard, ..self }
+    }
     /// `default_max`: clients at once without `--max-conns`; `None` is what the driver can hold.
     pub fn new(args: &ServerArgs, default_max: Option<u32>) -> Self {
         Settings {
@@ -48,6 +55,7 @@ impl Settings {
             format: args.log_format,
             json: args.json,
             raw: false,
+            guard: Guard::Clear,
         }
     }
 }

@@ -1,16 +1,17 @@
 //! `chat_server`, `chat_client`.
 use super::simulate::{Scene, simulate};
-use super::{running, server_plan, target};
+use super::{client_tls, running, server_plan, target};
 use crate::chat::Resume;
 use crate::chat::core::Limits;
 use crate::chat::member::{Flood, Slow};
 use crate::chat::names::clean;
 use crate::chat::server::{ChatServer, Options as ChatOptions};
-use crate::cli::{ClientArgs, DriverArgs, Plan, ServerArgs, Tool, size};
+use crate::cli::{ClientArgs, ClientTlsArgs, DriverArgs, Plan, ServerArgs, ServerTlsArgs, Tool, size};
 use crate::line_client::{LineClient, Options};
 use crate::outcome::{Code, Failure};
 use crate::service::Settings;
 use crate::text::{Secret, reason};
+use crate::tls::ClientTls;
 use clap::Parser;
 use drivers::{Config, Kind};
 use proto_core::Shard;
@@ -39,7 +40,12 @@ Examples:
 )]
 pub struct ChatServerTool {
     #[command(flatten)]
-    args: ServerArgs,
+    pub(super) args: ServerArgs,
+    #[command(flatten)]
+    pub(super) tls: ServerTlsArgs,
+    /// It is tls_chat_server.
+    #[arg(skip)]
+    pub(super) certified: bool,
     /// Bytes that may wait for a client that reads slowly
     #[arg(long, value_name = "SIZE", default_value = "256KiB", value_parser = size, help_heading = "Limits")]
     client_queue: usize,
@@ -70,7 +76,7 @@ pub struct ChatServerTool {
     motd: Option<String>,
     /// File with the password that clients must say first: /pass PASSWORD
     #[arg(long, value_name = "FILE", value_parser = password)]
-    password_file: Option<SecretFile>,
+    pub(super) password_file: Option<SecretFile>,
     /// Print what happens as JSON, an object a line, instead of the log
     #[arg(long)]
     ndjson: bool,
@@ -99,7 +105,7 @@ fn motd(path: &str) -> Result<String, String> {
 
 /// A password, and the file if others can read it.
 #[derive(Clone, Debug)]
-struct SecretFile {
+pub(super) struct SecretFile {
     secret: Secret,
     open: Option<String>,
 }
@@ -134,6 +140,19 @@ fn text_file(path: &str, limit: usize) -> Result<String, String> {
     String::from_utf8(text).map_err(|_| format!("{path}: not UTF-8"))
 }
 
+impl ChatServerTool {
+    /// The plan of a tool of this name.
+    pub(super) fn plan_as(&self, name: &str) -> Result<Plan, Failure> {
+        if self.args.threads > 1 {
+            return Err(Failure::usage("--threads: all clients of a chat must be on one loop"));
+        }
+        self.tls.check(&[], &self.args.driver)?;
+        let mut plan = server_plan(name, &self.args)?;
+        plan.notes.extend(self.password_file.as_ref().and_then(SecretFile::warning));
+        Ok(plan)
+    }
+}
+
 impl Tool for ChatServerTool {
     type App = ChatServer;
     const NAME: &'static str = "chat_server";
@@ -149,12 +168,7 @@ impl Tool for ChatServerTool {
         simulate(self, self.args.driver.sim.as_ref(), Scene::Typists)
     }
     fn plan(&self) -> Result<Plan, Failure> {
-        if self.args.threads > 1 {
-            return Err(Failure::usage("--threads: all clients of a chat must be on one loop"));
-        }
-        let mut plan = server_plan(Self::NAME, &self.args)?;
-        plan.notes.extend(self.password_file.as_ref().and_then(SecretFile::warning));
-        Ok(plan)
+        self.plan_as(Self::NAME)
     }
     fn app(&self, _: Shard) -> ChatServer {
         let options = ChatOptions {
@@ -166,8 +180,9 @@ impl Tool for ChatServerTool {
             motd: self.motd.clone().unwrap_or_default(),
             password: self.password_file.as_ref().map(|f| f.secret.clone()),
             events: self.ndjson,
+            certified: self.certified,
         };
-        ChatServer::new(Settings::new(&self.args, Some(CLIENTS)), options)
+        ChatServer::new(Settings::new(&self.args, Some(CLIENTS)).guarded(self.tls.guard(&[])), options)
     }
 }
 
@@ -187,6 +202,14 @@ Examples:
 pub struct ChatClientTool {
     #[command(flatten)]
     args: ClientArgs,
+    #[command(flatten)]
+    pub(super) tls: ClientTlsArgs,
+    /// It is tls_chat_client.
+    #[arg(skip)]
+    pub(super) certified: bool,
+    /// Speak TLS; --ca, --cert, --pin and --insecure mean it too
+    #[arg(long = "tls", help_heading = "TLS")]
+    over_tls: bool,
     /// Connect again when the connection is lost, and hear what was said meanwhile
     #[arg(long)]
     reconnect: bool,
@@ -196,6 +219,13 @@ pub struct ChatClientTool {
     /// Do not edit lines here: leave that to the terminal
     #[arg(long)]
     plain: bool,
+}
+
+impl ChatClientTool {
+    fn client_tls(&self) -> Result<Option<ClientTls>, Failure> {
+        let tls = client_tls(&self.tls, self.over_tls || self.certified, &self.args)?;
+        Ok(tls.map(|tls| ClientTls { mutual: self.certified, ..tls }))
+    }
 }
 
 impl Tool for ChatClientTool {
@@ -210,14 +240,18 @@ impl Tool for ChatClientTool {
         simulate(self, self.args.driver.sim.as_ref(), Scene::Chat)
     }
     fn plan(&self) -> Result<Plan, Failure> {
+        self.client_tls()?;
         let notes = self.password_file.as_ref().and_then(SecretFile::warning).into_iter().collect();
         Ok(Plan { config: Config { stdin: true, ..Config::default() }, notes, ..Plan::default() })
     }
     fn app(&self, _: Shard) -> LineClient {
         let hello = "Connected! Enter /nick <name> to set nickname.\n";
-        let greeting = if self.args.quiet { String::new() } else { hello.into() };
+        // With certificates the server says who one is: only it knows whether it has accepted that.
+        let greeting = if self.args.quiet || self.certified { String::new() } else { hello.into() };
         let options =
             Options { greeting, notices: true, editing: !self.plain, names: true, ..Options::plain(Self::NAME) };
+        let tls = self.client_tls().map_err(|f| f.text);
+        let options = Options { tls, ..options };
         let client = LineClient::new(target(&self.args), options).with_source(self.args.resolver);
         let password = self.password_file.as_ref().map(|f| f.secret.clone());
         if password.is_none() && !self.reconnect {

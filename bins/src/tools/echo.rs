@@ -1,7 +1,7 @@
 //! `echo_server`, `echo_client`.
 use super::simulate::{Scene, simulate};
-use super::{running, server_plan, target};
-use crate::cli::{ClientArgs, DriverArgs, Plan, ServerArgs, Tool, duration, size};
+use super::{client_tls, running, server_plan, target};
+use crate::cli::{ClientArgs, ClientTlsArgs, DriverArgs, Plan, ServerArgs, ServerTlsArgs, Tool, duration, size};
 use crate::echo::server::EchoServer;
 use crate::echo::verify::Verify;
 use crate::line_client::{LineClient, Options, Prompt};
@@ -26,12 +26,15 @@ Examples:
   echo_server 9000 --driver epoll --max-conns 1000   many clients on one thread
   echo_server --listen 0.0.0.0:9000                  for other machines too
   echo_server --listen unix:/tmp/echo.sock
+  echo_server 9000 --cert server.crt --key server.key
   echo_server 9000 --udp                             datagrams (RFC 862)
   echo 'Hello' | nc -N localhost 9000                any client will do"
 )]
 pub struct EchoServerTool {
     #[command(flatten)]
     args: ServerArgs,
+    #[command(flatten)]
+    tls: ServerTlsArgs,
     /// Echo datagrams instead of connections
     #[arg(long)]
     udp: bool,
@@ -69,6 +72,9 @@ impl Tool for EchoServerTool {
         simulate(self, self.args.driver.sim.as_ref(), Scene::Typists)
     }
     fn plan(&self) -> Result<Plan, Failure> {
+        if self.tls.check(&[], &self.args.driver)?.is_some() && self.udp {
+            return Err(Failure::usage("--udp cannot be used with --cert"));
+        }
         if !self.udp {
             return server_plan(Self::NAME, &self.args);
         }
@@ -81,7 +87,7 @@ impl Tool for EchoServerTool {
         let mut settings = Settings::new(&self.args, Some(1));
         // One client at a time: the next one waits in the backlog and is served after the first.
         settings.queue = self.queue || self.args.max_conns.is_none_or(|n| n == 1);
-        EchoServer::new(settings, self.udp())
+        EchoServer::new(settings.guarded(self.tls.guard(&[])), self.udp())
     }
 }
 
@@ -99,12 +105,18 @@ The end of the input:
 Examples:
   echo_client localhost 9000
   echo 'Hello' | echo_client localhost 9000
+  echo_client localhost 9000 --ca ca.crt             over TLS
   echo_client localhost 9000 --verify --size 1GiB
   echo_client localhost 9000 --verify --size 64KiB --conns 10000"
 )]
 pub struct EchoClientTool {
     #[command(flatten)]
     args: ClientArgs,
+    #[command(flatten)]
+    tls: ClientTlsArgs,
+    /// Speak TLS; --ca, --cert, --pin and --insecure mean it too
+    #[arg(long = "tls", help_heading = "TLS")]
+    over_tls: bool,
     /// Show `> ` even if the input is no terminal
     #[arg(long)]
     prompt: bool,
@@ -173,6 +185,9 @@ impl Tool for EchoClientTool {
         simulate(self, self.args.driver.sim.as_ref(), Scene::Echo)
     }
     fn plan(&self) -> Result<Plan, Failure> {
+        if client_tls(&self.tls, self.over_tls, &self.args)?.is_some() && self.verify {
+            return Err(Failure::usage("--verify cannot be used with TLS"));
+        }
         let config = Config { stdin: !self.verify, ..Config::default() };
         Ok(Plan { config, ..Plan::default() })
     }
@@ -196,6 +211,7 @@ impl Tool for EchoClientTool {
             linger: self.linger,
             editing: !self.plain,
             names: false,
+            tls: client_tls(&self.tls, self.over_tls, &self.args).map_err(|f| f.text),
         };
         Client::Lines(LineClient::new(to, options).with_source(self.args.resolver))
     }

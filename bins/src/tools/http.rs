@@ -1,7 +1,7 @@
 //! `httpserver`.
 use super::simulate::{DISK, Scene, simulate};
 use super::{running, server_plan};
-use crate::cli::{DriverArgs, Plan, ServerArgs, Tool, duration, size};
+use crate::cli::{DriverArgs, Plan, ServerArgs, ServerTlsArgs, Tool, duration, size};
 use crate::http::{CacheLimits, HttpServer, Options, Site, Types, access, resolve};
 use crate::outcome::{Code, Failure};
 use crate::service::Settings;
@@ -10,6 +10,9 @@ use core::time::Duration;
 use drivers::Kind;
 use proto_core::Shard;
 use std::collections::BTreeMap;
+
+/// What is spoken over TLS.
+const ALPN: &[&str] = &["http/1.1"];
 
 /// Serves the files of one directory over HTTP/1.1
 #[derive(Parser, Clone, Debug)]
@@ -28,6 +31,8 @@ Examples:
 pub struct HttpServerTool {
     #[command(flatten)]
     args: ServerArgs,
+    #[command(flatten)]
+    tls: ServerTlsArgs,
     /// The directory to serve
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     dir: String,
@@ -211,6 +216,7 @@ impl Tool for HttpServerTool {
     }
     fn plan(&self) -> Result<Plan, Failure> {
         self.check()?;
+        self.tls.check(ALPN, &self.args.driver)?;
         let mut plan = server_plan(Self::NAME, &self.args)?;
         if self.compress && self.args.workers.is_none() {
             plan.config.workers = std::thread::available_parallelism().map_or(1, Into::into);
@@ -218,7 +224,7 @@ impl Tool for HttpServerTool {
         Ok(plan)
     }
     fn app(&self, _: Shard) -> HttpServer {
-        HttpServer::new(Settings::new(&self.args, None), Site::new(self.options()))
+        HttpServer::new(Settings::new(&self.args, None).guarded(self.tls.guard(ALPN)), Site::new(self.options()))
     }
 }
 

@@ -3,26 +3,31 @@ mod chat;
 mod coro;
 mod dnsquery;
 mod echo;
+mod fetch;
 mod http;
 mod load_echo;
 mod pool;
 mod simulate;
 mod socks;
+mod tls_chat;
 
 pub use chat::{ChatClientTool, ChatServerTool};
 pub use coro::CoroHttpTool;
 pub use dnsquery::DnsQueryTool;
 pub use echo::{EchoClientTool, EchoServerTool};
+pub use fetch::HttpClientTool;
 pub use http::HttpServerTool;
 pub use load_echo::{EpollEchoTool, IoUringEchoTool};
 pub use pool::{BenchmarkTool, SingleThreadTool, ThreadpoolTool};
 pub use socks::Socks5Tool;
+pub use tls_chat::{TlsChatClientTool, TlsChatServerTool};
 
-use crate::cli::{ClientArgs, Plan, ServerArgs};
+use crate::cli::{ClientArgs, ClientTlsArgs, Plan, ServerArgs};
 use crate::dialer::{Family, Target};
 use crate::outcome::{Code, Failure};
 use crate::service::{CONTROL, METRICS};
 use crate::stats::SAMPLE;
+use crate::tls::ClientTls;
 use drivers::{Bound, Config, Kind, listen};
 use proto_core::Addr;
 use std::io::Write;
@@ -38,6 +43,12 @@ fn target(args: &ClientArgs) -> Target {
         _ => Family::Any,
     };
     Target { host: args.host.clone(), port: args.port, family, timeout: args.connect_timeout }
+}
+
+/// TLS of a client, if a flag asks for it.
+fn client_tls(tls: &ClientTlsArgs, on: bool, args: &ClientArgs) -> Result<Option<ClientTls>, Failure> {
+    let wanted = on || tls.is_given();
+    wanted.then(|| tls.setup(&args.host, &[], &args.driver)).transpose()
 }
 
 /// The plan of a server: its listeners, its control socket, its settings.

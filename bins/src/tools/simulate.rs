@@ -5,6 +5,7 @@ use crate::dialer::{Family, Target};
 use crate::dnsquery::scripted::{NameServer, Temper, Zone};
 use crate::echo::load::LoadEcho;
 use crate::echo::verify::Verify;
+use crate::http::{HttpServer, Options as SiteOptions, Site};
 use crate::line_client::{LineClient, Options};
 use crate::outcome::{Code, Failure};
 use crate::pool::bench::{Bench, Options as BenchOptions};
@@ -46,6 +47,8 @@ pub enum Scene {
     Worker,
     /// A server of the files in [`DISK`], and two clients that type requests.
     Files,
+    /// A client of a server of the files in [`DISK`].
+    Fetch,
     /// A proxy, and a client that has ten times 64 KiB echoed through it.
     Proxy,
     /// A server of HTTP, and a client that has a hundred hashes made and checks them.
@@ -71,6 +74,12 @@ fn play<T: Tool>(tool: &T, world: &mut Sim, scene: Scene) -> Result<NodeId, Erro
             world.add("server", app, shown(NodeConfig::server(PORT)))?
         }
         Scene::Files => return files(world, app),
+        Scene::Fetch => {
+            let options = SiteOptions { root: DISK.into(), ..SiteOptions::default() };
+            let site = HttpServer::new(Settings::default(), Site::new(options));
+            world.add("server", site, NodeConfig { files: pages(), ..NodeConfig::server(PORT) })?;
+            return world.add("client", app, shown(NodeConfig::default()));
+        }
         Scene::Echo => {
             server(world, LoadEcho::new(Settings::default(), Mode::Off))?;
             let stdin = script(&["Hello, server!", "Testing 123"], Duration::from_millis(100));
@@ -173,14 +182,17 @@ fn typist(world: &mut Sim, name: &str, lines: &[&str], every_ms: u64) -> Result<
 }
 
 fn files<A: App + 'static>(world: &mut Sim, app: A) -> Result<NodeId, Error> {
-    let file = |name: &str, bytes: &[u8]| (format!("{DISK}/{name}"), bytes.to_vec());
-    let files =
-        vec![file("index.html", b"<p>home\n"), file("numbers.txt", b"0123456789"), file("big", &[b'x'; 300_000])];
-    let it = world.add("server", app, NodeConfig { files, print: true, ..NodeConfig::server(PORT) })?;
+    let it = world.add("server", app, NodeConfig { files: pages(), print: true, ..NodeConfig::server(PORT) })?;
     requests(world, "alice", &["/", "/numbers.txt", "/big"], 200)?;
     requests(world, "bob", &["/../secret", "/none", "/numbers.txt"], 350)?;
     world.signal(it, STOP, Signal::Interrupt);
     Ok(it)
+}
+
+/// What a simulated server has to serve.
+fn pages() -> Vec<(String, Vec<u8>)> {
+    let file = |name: &str, bytes: &[u8]| (format!("{DISK}/{name}"), bytes.to_vec());
+    vec![file("index.html", b"<p>home\n"), file("numbers.txt", b"0123456789"), file("big", &[b'x'; 300_000])]
 }
 
 /// Somebody who types requests.

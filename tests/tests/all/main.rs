@@ -8,6 +8,9 @@ mod editor;
 mod faults;
 mod http1;
 mod http1_bounds;
+mod httpclient;
+mod httpclient_files;
+mod httpclient_peers;
 mod httpserver;
 mod life;
 mod machines;
@@ -19,6 +22,9 @@ mod simulated;
 mod socks;
 mod statistics;
 mod tidy;
+mod tls_cases;
+mod tls_layer;
+mod tls_tools;
 mod ways;
 
 #[global_allocator]

@@ -1,0 +1,6 @@
+//! `generate_certs`: a small CA of one's own, in files.
+mod issue;
+mod store;
+mod tool;
+
+pub use tool::main;

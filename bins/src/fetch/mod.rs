@@ -1,0 +1,33 @@
+//! `httpclient`: pages fetched, forms submitted and files downloaded over HTTP/1.1.
+//!
+//! | file | what |
+//! |---|---|
+//! | `app` | [`Fetch`]: URLs one after the other |
+//! | `exchange`, `body`, `trouble` | one request and its answer; what goes wrong |
+//! | `run`, `judge` | where a URL stands; what an answer means for what is done next |
+//! | `net`, `tunnel` | connections, the pool of those that are free, layers |
+//! | `address`, `request`, `upload` | URLs, heads and bodies that are sent |
+//! | `decode`, `file`, `show` | where bodies go |
+//! | `cookies`, `jar`, `secrets`, `prep` | what is kept and what is read before |
+pub mod address;
+mod app;
+mod body;
+mod cookies;
+pub mod decode;
+mod exchange;
+mod file;
+mod jar;
+mod judge;
+mod net;
+pub mod options;
+mod prep;
+mod request;
+mod run;
+mod secrets;
+mod show;
+mod trouble;
+mod tunnel;
+pub mod upload;
+
+pub use app::Fetch;
+pub use options::Options;
