@@ -165,6 +165,7 @@ impl Tool for ChatServerTool {
         running(Self::NAME, &self.args)
     }
     fn simulate(&self) -> Result<Code, Failure> {
+        self.tls.check(&[], &self.args.driver)?;
         simulate(self, self.args.driver.sim.as_ref(), Scene::Typists)
     }
     fn plan(&self) -> Result<Plan, Failure> {
@@ -237,6 +238,7 @@ impl Tool for ChatClientTool {
         &self.args.driver
     }
     fn simulate(&self) -> Result<Code, Failure> {
+        self.client_tls()?;
         simulate(self, self.args.driver.sim.as_ref(), Scene::Chat)
     }
     fn plan(&self) -> Result<Plan, Failure> {

@@ -69,6 +69,7 @@ impl Tool for EchoServerTool {
         running(Self::NAME, &self.args)
     }
     fn simulate(&self) -> Result<Code, Failure> {
+        self.tls.check(&[], &self.args.driver)?;
         simulate(self, self.args.driver.sim.as_ref(), Scene::Typists)
     }
     fn plan(&self) -> Result<Plan, Failure> {
@@ -182,6 +183,7 @@ impl Tool for EchoClientTool {
         &self.args.driver
     }
     fn simulate(&self) -> Result<Code, Failure> {
+        client_tls(&self.tls, self.over_tls, &self.args)?;
         simulate(self, self.args.driver.sim.as_ref(), Scene::Echo)
     }
     fn plan(&self) -> Result<Plan, Failure> {

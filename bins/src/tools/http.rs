@@ -210,6 +210,7 @@ impl Tool for HttpServerTool {
         running(Self::NAME, &self.args)
     }
     fn simulate(&self) -> Result<Code, Failure> {
+        self.tls.check(ALPN, &self.args.driver)?;
         let access_log = self.access_log.or(Some(access::Format::Common));
         let tool = Self { dir: DISK.into(), access_log, ..self.clone() };
         simulate(&tool, self.args.driver.sim.as_ref(), Scene::Files)
