@@ -27,6 +27,7 @@ pub const STRICT: &[(&str, &str)] = &[
         "RFC 1035 4.1.4: a name is where a name was; `domain` takes any earlier offset",
     ),
     ("compression pointer into its own name", "the loop ends at 255 bytes there"),
+    ("no text where there must be one", "RFC 1035 3.3.14: `domain` takes TXT without a text"),
     ("empty tag", "RFC 8659 4.1"),
     ("tag of other than letters and digits", "RFC 8659 4.1"),
     ("empty hash", "RFC 5155 3.2"),

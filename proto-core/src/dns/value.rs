@@ -188,6 +188,10 @@ impl<'m> Iterator for Fields<'m> {
                 self.layout = rest;
                 return self.next();
             }
+            Field::Texts if self.at >= self.end => {
+                self.layout = &[];
+                return Some(Err(fault("no text where there must be one", "RFC 1035 3.3.14", self.at)));
+            }
             Field::Texts | Field::Options => self.begun = true,
             _ => self.layout = rest,
         }
