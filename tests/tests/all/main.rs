@@ -12,6 +12,7 @@ mod httpclient;
 mod httpclient_files;
 mod httpclient_peers;
 mod httpserver;
+mod httpserver_access;
 mod life;
 mod machines;
 mod metrics;
