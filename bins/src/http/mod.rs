@@ -11,15 +11,16 @@
 //! | `answer` | files, parts of files and pages as answers |
 //! | `listing`, `access` | lists of directories; log lines |
 //! | `place` | the directories, by host |
+//! | `forwarded` | what proxies say of their clients |
 //! | `gate` | who may ask: passwords |
-//! | `form`, `upload` | files that clients send |
+//! | `upload` | files that clients send |
 //! | `shop` | requests and what becomes of them |
 //! | `server` | the app |
 pub mod access;
 mod answer;
 mod conditional;
 mod date;
-mod form;
+mod forwarded;
 mod gate;
 mod job;
 pub mod listing;

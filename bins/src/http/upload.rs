@@ -6,7 +6,7 @@
 //!             \--the body ends--> Settle -> stored
 //! ```
 //! One question is open at a time, and the body goes on meanwhile until it is too far ahead of the disk.
-use super::form::{Form, Piece};
+use proto_core::http1::form::{Form, Piece};
 use proto_core::{Answer, Ask, Bytes, DirId, FileId, How, Reason};
 
 /// Bytes that may wait for the disk.

@@ -1,7 +1,7 @@
 //! `httpserver`.
 use super::simulate::{DISK, Scene, simulate};
 use super::{running, server_plan};
-use crate::cli::{DriverArgs, Plan, ServerArgs, ServerTlsArgs, Target, Tool, complain, duration, size};
+use crate::cli::{Cidr, DriverArgs, Plan, ServerArgs, ServerTlsArgs, Target, Tool, complain, duration, size};
 use crate::http::{CacheLimits, HttpServer, MAX_SITES, Options, Site, Types, UploadOptions, access, resolve};
 use crate::outcome::{Code, Failure};
 use crate::service::Settings;
@@ -71,6 +71,12 @@ pub struct HttpServerTool {
     /// Ask for a password: FILE has lines of user:password or user:$argon2id$... (socks5_proxy --hash-password makes them)
     #[arg(long, value_name = "FILE", help_heading = "Access")]
     auth_file: Option<String>,
+    /// Believe what proxies at these addresses say of their clients, in Forwarded or X-Forwarded-For (repeatable)
+    #[arg(long, value_name = "CIDR", help_heading = "Access")]
+    trust_proxy: Vec<Cidr>,
+    /// Their connections begin with a PROXY header, of version 1 or 2
+    #[arg(long, requires = "trust_proxy", help_heading = "Access")]
+    proxy_protocol: bool,
     /// Take files by PUT, and by POST of a form, into FOLDER beneath DIR; all of DIR if none is named
     #[arg(long, value_name = "FOLDER", num_args = 0..=1, require_equals = true, default_missing_value = ".", value_parser = folder, help_heading = "Access")]
     upload: Option<String>,
@@ -294,7 +300,8 @@ impl Tool for HttpServerTool {
             complain(Self::NAME, &e.text);
             std::process::exit(e.code as i32)
         });
-        HttpServer::new(Settings::new(&self.args, None).guarded(self.tls.guard(ALPN)), Site::new(options))
+        let settings = Settings::new(&self.args, None).guarded(self.tls.guard(ALPN));
+        HttpServer::new(settings.behind(self.trust_proxy.clone(), self.proxy_protocol), Site::new(options))
     }
 }
 

@@ -243,3 +243,66 @@ fn what_is_wrong_with_the_flags_is_said() {
         assert!(ended.stderr.contains(says), "{args:?}: {}", ended.stderr);
     }
 }
+
+/// The address of the client in the first line of the log.
+fn logged(tool: &mut Tool) -> String {
+    let line = tool.line();
+    line.split(' ').next().expect("a line has words").to_string()
+}
+
+#[test]
+fn proxies_that_are_believed_name_their_clients() {
+    let site = Folder::new();
+    let forwarded = "Forwarded: for=192.0.2.9, for=\"203.0.113.7:4711\"\r\n";
+    for driver in drivers() {
+        let log = ["--driver", driver, "--access-log", "common"];
+        let (mut tool, port) = site.serve(&[&log[..], &["--trust-proxy", "127.0.0.1"]].concat());
+        get(port, "/a.txt", forwarded);
+        assert_eq!(logged(&mut tool), "203.0.113.7", "{driver}");
+        get(port, "/a.txt", "X-Forwarded-For: 198.51.100.1, 127.0.0.1\r\n");
+        assert_eq!(logged(&mut tool), "198.51.100.1", "{driver}");
+        get(port, "/a.txt", "");
+        assert_eq!(logged(&mut tool), "127.0.0.1", "{driver}");
+        // The control: a proxy that nobody believes.
+        let (mut tool, port) = site.serve(&[&log[..], &["--trust-proxy", "10.0.0.0/8"]].concat());
+        get(port, "/a.txt", forwarded);
+        assert_eq!(logged(&mut tool), "127.0.0.1", "{driver}");
+    }
+}
+
+#[test]
+fn balancers_say_where_a_connection_comes_from() {
+    let site = Folder::new();
+    let request = b"GET /a.txt HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let ask = |port: u16, header: &[u8]| {
+        String::from_utf8_lossy(&exchange(port, &[header, &request[..]].concat())).into_owned()
+    };
+    let v1 = b"PROXY TCP4 203.0.113.7 192.0.2.1 4711 443\r\n";
+    let v2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc6\x33\x64\x01\xc0\0\x02\x01\x12\x67\x01\xbb";
+    let believe = ["--trust-proxy", "127.0.0.1", "--proxy-protocol", "--deny-from", "198.51.100.66"];
+    for driver in drivers() {
+        let log = ["--driver", driver, "--access-log", "common"];
+        let (mut tool, port) = site.serve(&[&log[..], &believe].concat());
+        for (header, from) in [(&v1[..], "203.0.113.7"), (&v2[..], "198.51.100.1")] {
+            assert!(ask(port, header).ends_with("0123456789"), "{driver}");
+            assert_eq!(logged(&mut tool), from, "{driver}");
+        }
+        // It comes in pieces, too.
+        let mut s = connect(port);
+        for piece in v1.chunks(5) {
+            s.write_all(piece).expect("it reads");
+        }
+        s.write_all(request).expect("it reads");
+        let mut answer = String::new();
+        s.read_to_string(&mut answer).expect("an answer");
+        assert_eq!((status(&answer), logged(&mut tool).as_str()), ("200", "203.0.113.7"), "{driver}");
+        // Whoever is refused is refused behind a balancer, too; and who says nothing is none.
+        let denied = ask(port, b"PROXY TCP4 198.51.100.66 192.0.2.1 4711 443\r\n");
+        assert_eq!(denied, "", "{driver}");
+        assert_eq!(ask(port, b""), "", "{driver}: no header");
+        assert_eq!(tool.stop().code, Some(0), "{driver}");
+        // The control: elsewhere the header is no request.
+        let (_tool, port) = site.serve(&["--driver", driver]);
+        assert_eq!(status(&ask(port, v1)), "400", "{driver}");
+    }
+}

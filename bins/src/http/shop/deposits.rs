@@ -1,6 +1,5 @@
 //! Requests that bring files.
 use super::super::access::Asked;
-use super::super::form::Form;
 use super::super::gate::Verdict;
 use super::super::listing;
 use super::super::lookup::Lookup;
@@ -12,6 +11,7 @@ use super::{Deposit, MyCx, Shop, UPLOADS};
 use crate::front::Front;
 use crate::text::Escaped;
 use proto_core::http1::Method;
+use proto_core::http1::form::Form;
 use proto_core::http1::server::Request;
 use proto_core::{Answer, OpId, Reason, Token};
 use rand_core::RngCore;

@@ -1,6 +1,7 @@
 //! Everything behind the front: requests, who may ask, files, folders, uploads.
 use super::access::Asked;
 use super::answer::{ALLOW, Given, To};
+use super::forwarded;
 use super::gate::{Gate, Verdict};
 use super::job::Job;
 use super::lookup::{Lookup, varies};
@@ -11,7 +12,7 @@ use super::upload::Upload;
 use super::wants::{Wants, bytes};
 use crate::front::{Desk, Front};
 use crate::service::{Note, Refusal, ServerCx};
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 use proto_core::http1::Method;
 use proto_core::http1::server::Request;
 use proto_core::{Addr, DirId, Fault, Lost, Misuse, OpId, Peer, Slots, Token};
@@ -38,6 +39,9 @@ const RELOAD: u8 = 9;
 /// What the app knows of a connection.
 #[derive(Debug)]
 struct Guest {
+    /// Who is at the other end.
+    peer: Addr,
+    /// Whom it asks for: itself, unless it is a proxy that is believed.
     remote: Addr,
     /// Its request waits for files, or for who it is.
     lookup: Option<Box<Lookup>>,
@@ -106,7 +110,8 @@ impl Shop {
 
 impl Desk<Job> for Shop {
     fn opened(&mut self, t: Token, peer: &Peer, _: &mut Front, _: &mut MyCx<'_>) {
-        self.guests.insert(t, Guest { remote: peer.remote.clone(), lookup: None, deposit: None });
+        self.guests
+            .insert(t, Guest { peer: peer.remote.clone(), remote: peer.remote.clone(), lookup: None, deposit: None });
     }
     fn gone(&mut self, t: Token, _: &mut Front, cx: &mut MyCx<'_>) {
         if let Some(id) = self.guests.remove(t).and_then(|g| g.deposit) {
@@ -119,8 +124,13 @@ impl Desk<Job> for Shop {
     fn body_end(&mut self, t: Token, front: &mut Front, cx: &mut MyCx<'_>) {
         self.sent(t, None, front, cx);
     }
-    fn refused(&mut self, peer: &Peer, why: Refusal, front: &mut Front, cx: &mut MyCx<'_>) {
-        front.service.log(cx, format_args!("Client refused from {}: {why}", peer.remote));
+    fn came_from(&mut self, t: Token, from: SocketAddr, _: &mut Front, _: &mut MyCx<'_>) {
+        if let Some(guest) = self.guests.get_mut(t) {
+            (guest.peer, guest.remote) = (Addr::Ip(from), Addr::Ip(from));
+        }
+    }
+    fn refused(&mut self, from: &Addr, why: Refusal, front: &mut Front, cx: &mut MyCx<'_>) {
+        front.service.log(cx, format_args!("Client refused from {from}: {why}"));
     }
     fn fault(&mut self, t: Token, fault: &Fault, front: &mut Front, cx: &mut MyCx<'_>) {
         if front.service.settings.verbose
@@ -132,6 +142,9 @@ impl Desk<Job> for Shop {
         self.note(t, None, Given { status, bytes: 0 }, front, cx);
     }
     fn request(&mut self, t: Token, request: &Request<'_>, front: &mut Front, cx: &mut MyCx<'_>) {
+        if !front.service.settings.trusted.is_empty() {
+            self.sent_on(t, request, front);
+        }
         let wants = Wants::of(request);
         let asked = self.site.options.access.map(|_| Asked::of(request));
         match request.method() {
@@ -169,6 +182,20 @@ impl Desk<Job> for Shop {
 }
 
 impl Shop {
+    /// A proxy that is believed says whom it asks for.
+    fn sent_on(&mut self, t: Token, request: &Request<'_>, front: &Front) {
+        let Some(guest) = self.guests.get_mut(t) else { return };
+        let settings = &front.service.settings;
+        let all = |name: &str| {
+            let values = request.fields().filter(|f| f.name.eq_ignore_ascii_case(name)).map(|f| f.value);
+            Some(values.collect::<Vec<_>>().join(&b", "[..])).filter(|v| !v.is_empty())
+        };
+        let ip = settings.trusts(&guest.peer).then(|| {
+            let (standard, usual) = (all("forwarded"), all("x-forwarded-for"));
+            forwarded::client(standard.as_deref(), usual.as_deref(), &settings.trusted)
+        });
+        guest.remote = ip.flatten().map_or_else(|| guest.peer.clone(), |ip| Addr::Ip(SocketAddr::new(ip, 0)));
+    }
     fn hit(&mut self, place: usize, path: &str, cx: &mut MyCx<'_>) -> Option<usize> {
         self.places.store(place)?.hit(path, cx)
     }

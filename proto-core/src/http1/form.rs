@@ -3,6 +3,9 @@
 //! ```text
 //! Preamble --boundary--> Head --empty line--> Body --boundary--> Head .. or the end
 //! ```
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::ops::Range;
 
 /// The longest boundary (RFC 2046 5.1.1).
@@ -196,6 +199,7 @@ fn unquote(text: &str) -> Option<(String, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec;
 
     /// Everything that a form means, fed in pieces of `step` bytes.
     fn all(form: &mut Form, body: &[u8], step: usize) -> Result<Vec<(String, Vec<u8>)>, BadForm> {
