@@ -19,6 +19,10 @@ pub trait Tool: Parser + CommandFactory + Clone + Send + Sync + 'static {
     /// The driver when none is asked for.
     const DRIVER: Kind;
 
+    /// Another spelling of an argument, if the parser does not know this one.
+    fn spell(arg: OsString) -> OsString {
+        arg
+    }
     /// The flags about the driver.
     fn driver(&self) -> &DriverArgs;
     /// Checks what the parser can't, and binds listeners.
@@ -58,7 +62,7 @@ pub struct Listening {
 /// Runs a tool with the process's arguments and exits.
 pub fn main<T: Tool>() -> ! {
     catch_panics(T::NAME);
-    let args: Vec<OsString> = std::env::args_os().collect();
+    let args: Vec<OsString> = std::env::args_os().map(T::spell).collect();
     let code = match parse::<T, _>(args.clone()).and_then(|tool| tool.map_or(Ok(0), |t| run(&t, &args))) {
         Ok(code) => code.into(),
         Err(failure) => {

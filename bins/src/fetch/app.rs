@@ -1,13 +1,13 @@
 //! The app: URLs one after the other, and what every input means for the one whose turn it is.
 use super::cookies::Jar;
 use super::file::{Download, Said, Wish};
-use super::jar::Keeper;
 use super::judge;
 use super::net::{FetchCx, Net};
 use super::options::{Fail, Options, Out};
 use super::prep::{PREP, Prep};
 use super::run::{Run, Waits};
 use super::show::{self, Figure, Figures, Screen};
+use crate::keeper::Keeper;
 use crate::outcome::{Code, Failure};
 use crate::text::{Escaped, Thousands, span};
 use core::convert::Infallible;
@@ -16,6 +16,8 @@ use proto_core::{Answer, App, Deadline, Input, OpId, Reason, Signal, Start, Toke
 
 /// The part byte of questions about the file.
 const FILE: u8 = 4;
+/// The part byte of questions about the file of cookies.
+const JAR: u8 = 5;
 /// How often the bar is drawn, and from when on.
 const BAR_EVERY: Duration = Duration::from_millis(200);
 pub(super) const BAR_FROM: Duration = Duration::from_secs(1);
@@ -202,7 +204,7 @@ impl Fetch {
             return;
         }
         if let Some(path) = &self.o.jar {
-            self.keeper = Some(Keeper::begin(path, self.jar.write(Fetch::now_s(cx)), cx));
+            self.keeper = Some(Keeper::begin(JAR, path, self.jar.write(Fetch::now_s(cx)), cx));
             return;
         }
         self.exit(cx);
@@ -232,7 +234,7 @@ impl Fetch {
                 Err(failure) => self.unprepared(&failure, cx),
             },
             FILE => self.file_said(id, answer, cx),
-            super::jar::JAR => self.keep(answer, cx),
+            JAR => self.keep(answer, cx),
             _ => {}
         }
     }

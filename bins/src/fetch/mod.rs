@@ -8,7 +8,7 @@
 //! | `net`, `tunnel` | connections, the pool of those that are free, layers |
 //! | `address`, `request`, `upload` | URLs, heads and bodies that are sent |
 //! | `decode`, `file`, `show` | where bodies go |
-//! | `cookies`, `jar`, `secrets`, `prep` | what is kept and what is read before |
+//! | `cookies`, `secrets`, `prep` | what is kept and what is read before |
 pub mod address;
 mod app;
 mod body;
@@ -16,7 +16,6 @@ mod cookies;
 pub mod decode;
 mod exchange;
 mod file;
-mod jar;
 mod judge;
 mod net;
 pub mod options;

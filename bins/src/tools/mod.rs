@@ -7,6 +7,7 @@ mod fetch;
 mod http;
 mod load_echo;
 mod pool;
+mod scan;
 mod simulate;
 mod socks;
 mod tls_chat;
@@ -19,6 +20,7 @@ pub use fetch::HttpClientTool;
 pub use http::HttpServerTool;
 pub use load_echo::{EpollEchoTool, IoUringEchoTool};
 pub use pool::{BenchmarkTool, SingleThreadTool, ThreadpoolTool};
+pub use scan::PortScanTool;
 pub use socks::Socks5Tool;
 pub use tls_chat::{TlsChatClientTool, TlsChatServerTool};
 

@@ -10,6 +10,7 @@ use crate::line_client::{LineClient, Options};
 use crate::outcome::{Code, Failure};
 use crate::pool::bench::{Bench, Options as BenchOptions};
 use crate::pool::server::{Options as PoolOptions, PoolServer};
+use crate::scan;
 use crate::service::Settings;
 use crate::socks::visit::{Visitor, Visits};
 use crate::work::{Kind, Work};
@@ -127,6 +128,20 @@ pub fn name_server<T: Tool>(tool: &T, plan: Option<&Plan>) -> Result<Code, Failu
         world.add("client", app, NodeConfig { print: true, files, ..NodeConfig::default() })
     });
     // It has said itself why it ended.
+    code.map(Code::of).map_err(|e| Failure::new(Code::Bug, e.to_string()))
+}
+
+/// Runs a scanner beside a host with open, silent and forbidden ports, which all names of the command line mean.
+pub fn scanned_host<T: Tool>(tool: &T, plan: Option<&Plan>, options: &scan::Options) -> Result<Code, Failure> {
+    let name = options.items.iter().find_map(|item| match item {
+        scan::targets::Item::Name(name) => Some(name.clone()),
+        scan::targets::Item::Block(_) => None,
+    });
+    let code = sim::run(plan.cloned().unwrap_or_default(), LIMIT, |world| {
+        world.add(name.as_deref().unwrap_or("server"), scan::scripted::Host, scan::scripted::config())?;
+        let config = Config::default();
+        world.add("client", tool.app(Shard(0)), NodeConfig { print: true, config, ..NodeConfig::default() })
+    });
     code.map(Code::of).map_err(|e| Failure::new(Code::Bug, e.to_string()))
 }
 

@@ -16,7 +16,7 @@ mod script;
 
 pub use check::{check_seeds, seeds};
 pub use plan::{Chance, Plan, Spread};
-pub use script::NodeConfig;
+pub use script::{Filter, NodeConfig};
 
 use crate::Error;
 use disk::Disk;
@@ -27,6 +27,7 @@ use rng::{Rng, Trace};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// One machine of a simulation, counted from 0.
@@ -138,6 +139,8 @@ struct World {
     ends: BTreeMap<u64, End>,
     next_end: u64,
     port: u16,
+    /// The firewall of each node.
+    filters: Vec<Vec<(RangeInclusive<u16>, Filter)>>,
     listeners: Vec<Listening>,
     datagrams: Vec<Datagrams>,
     partitions: Vec<(NodeId, NodeId, Instant)>,
@@ -230,6 +233,7 @@ impl Sim {
             ends: BTreeMap::new(),
             next_end: 0,
             port: 32768,
+            filters: Vec::new(),
             listeners: Vec::new(),
             datagrams: Vec::new(),
             partitions: Vec::new(),
@@ -250,6 +254,7 @@ impl Sim {
         self.world.names.push(name.into());
         self.world.up.push((0, true));
         self.world.disks.push(Disk::default());
+        self.world.filters.push(config.filters.clone());
         for (path, data) in &config.files {
             let installed = self.world.disks.last_mut().map_or(Ok(()), |d| d.install(path, data));
             installed.map_err(|why| Error::Unavailable(format!("cannot install {path}: {why}")))?;

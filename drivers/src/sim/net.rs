@@ -4,7 +4,7 @@
 //! other program has read it, so one that stops reading blocks the writer after a window. Packets of one direction never
 //! overtake each other, except an RST, which makes the rest vanish.
 use super::plan::Spread;
-use super::{Event, Local, NodeId, Notice, World};
+use super::{Event, Filter, Local, NodeId, Notice, World};
 use proto_core::{Addr, Instant, Reason, Token};
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -164,6 +164,12 @@ impl World {
                 }
         })
     }
+    /// What the firewall of a node does with a packet of another one.
+    fn filter(&self, there: NodeId, from: NodeId, to: &Addr) -> Option<Filter> {
+        let Addr::Ip(to) = to else { return None };
+        let all = self.filters.get(there.0).filter(|_| there != from)?;
+        all.iter().find(|(ports, _)| ports.contains(&to.port())).map(|(_, filter)| *filter)
+    }
     /// Begins to connect; the node hears of the end by a [`Local`] event.
     pub fn connect(&mut self, node: NodeId, token: Token, to: &Addr, bind: Option<&Addr>) -> Result<u64, Reason> {
         let local = match (bind, to) {
@@ -204,8 +210,14 @@ impl World {
             Addr::Ip(a) => self.node_at(a.ip(), node)?,
             Addr::Unix(_) => node,
         };
+        let filter = self.filter(there, node, &to);
+        if let Some(Filter::Reject(why)) = filter {
+            self.fail_connect(id, Duration::ZERO, why);
+            return None;
+        }
+        let lost = filter.is_some() || self.net.happens(self.plan.loss);
         let full = at.and_then(|i| self.listeners.get(i)).is_some_and(|l| l.queue.len() >= l.backlog);
-        if full || !self.is_up(there) {
+        if full || lost || !self.is_up(there) {
             if tries == TRIES {
                 self.fail_connect(id, Duration::ZERO, Reason::TimedOut);
             } else {
@@ -456,6 +468,9 @@ impl World {
         sender: (NodeId, Token),
         data: Vec<u8>,
     ) -> Option<(NodeId, Notice)> {
+        if self.filter(node, sender.0, &Addr::Ip(to)).is_some() {
+            return None;
+        }
         let found = self.datagrams.iter_mut().find(|d| {
             let any = d.local.ip().is_unspecified() && d.local.is_ipv4() == to.is_ipv4();
             let ours = d.node == node && d.local.port() == to.port() && (d.local.ip() == to.ip() || any);

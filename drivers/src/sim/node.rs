@@ -91,6 +91,8 @@ pub struct Node<A: App> {
     print: bool,
     backlog: usize,
     capacity: usize,
+    /// Sockets there may be.
+    descriptors: usize,
     limit: usize,
     listen: Vec<Addr>,
     exit: Option<u8>,
@@ -102,7 +104,7 @@ pub struct Node<A: App> {
 
 impl<A: App + 'static> Node<A> {
     pub fn new(id: NodeId, app: A, config: NodeConfig, w: &mut World) -> Result<Self, Error> {
-        let NodeConfig { listen, stdin, files: _, config, capacity, backlog, tty, print } = config;
+        let NodeConfig { listen, stdin, files: _, config, capacity, backlog, tty, print, descriptors, filters: _ } = config;
         let mut listeners = Vec::new();
         for (part, at) in &listen {
             let at = w.pick(id, at).map_err(|why| Error::Unavailable(format!("cannot listen on {at}: {why}")))?;
@@ -134,6 +136,7 @@ impl<A: App + 'static> Node<A> {
             print,
             backlog,
             capacity,
+            descriptors,
             limit: config.out_buffer,
             listen: listeners.into_iter().map(|(_, at)| at).collect(),
             exit: None,
@@ -240,6 +243,9 @@ impl<A: App + 'static> Node<A> {
             return;
         }
         match op {
+            Op::Connect { conn, .. } if self.ios.len() >= self.descriptors => {
+                self.news.push_back(News::Closed(conn, Reason::Descriptors));
+            }
             Op::Connect { conn, to, opts } => match w.connect(self.id, conn, &to, opts.bind.as_ref()) {
                 Ok(end) => {
                     self.add(conn, Kind::Connecting(end));

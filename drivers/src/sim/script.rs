@@ -1,7 +1,17 @@
 //! How a node of a simulation is set up.
 use crate::Config;
-use proto_core::{Addr, Tty};
+use proto_core::{Addr, Reason, Tty};
+use std::ops::RangeInclusive;
 use std::time::Duration;
+
+/// What a machine's firewall does with whoever comes to a port.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Filter {
+    /// Nothing is heard of it.
+    Drop,
+    /// A connect fails at once with this; a datagram vanishes.
+    Reject(Reason),
+}
 
 /// What a node's program finds when it starts.
 #[derive(Clone, Debug)]
@@ -16,6 +26,10 @@ pub struct NodeConfig {
     pub config: Config,
     /// Connections it can hold.
     pub capacity: usize,
+    /// Sockets it has descriptors for: a connect beyond them fails.
+    pub descriptors: usize,
+    /// What happens to who comes from elsewhere to these ports; the first that fits decides.
+    pub filters: Vec<(RangeInclusive<u16>, Filter)>,
     /// Connections that wait to be accepted.
     pub backlog: usize,
     /// What its standard streams are.
@@ -32,6 +46,8 @@ impl Default for NodeConfig {
             files: Vec::new(),
             config: Config::default(),
             capacity: 65_536,
+            descriptors: usize::MAX,
+            filters: Vec::new(),
             backlog: 1024,
             tty: Tty::default(),
             print: false,

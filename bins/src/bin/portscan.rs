@@ -1,0 +1,4 @@
+//! Finds open ports.
+fn main() {
+    bins::cli::main::<bins::tools::PortScanTool>()
+}

@@ -1,0 +1,524 @@
+//! The app: finds out what to scan, sends the probes that [`Sweep`] wants, and tells it what becomes of them.
+mod end;
+mod talk;
+
+use super::asking::Asking;
+use super::found::{Found, Row};
+use super::options::{Form, MANY, Options, Protocol};
+use super::order::Order;
+use super::state::Saved;
+use super::sweep::{Late, Settings, Sweep};
+use super::targets::{MOST, Targets};
+use super::{State, Verdict, Why, json, mix, probes, report};
+use crate::keeper::Keeper;
+use crate::outcome::{Code, Failure};
+use crate::slurp::Slurp;
+use crate::text::Thousands;
+use core::convert::Infallible;
+use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
+use proto_core::{Addr, App, Bytes, Cx, Deadline, Input, Instant, Op, Reason, Signal, Slots, Token};
+use rand_core::RngCore;
+use std::collections::BTreeSet;
+use talk::Talks;
+
+type ScanCx<'a> = Cx<'a, Infallible, Infallible>;
+
+/// Part bytes: probes, names and the list of targets, files, the resume file being written.
+const PROBES: u8 = 1;
+const ASKING: u8 = 2;
+const FILES: u8 = 3;
+const KEEPER: u8 = 4;
+/// Keys of files: a slurp takes three.
+const RESUME: u64 = 0;
+const OLD: u64 = 3;
+/// Silent ports without a single answer before the user is told.
+const SILENT: u64 = 100;
+/// How often the position is written.
+const SAVE: Duration = Duration::from_secs(5);
+/// When progress is shown first, and how often then.
+const SHOW: (Duration, Duration) = (Duration::from_secs(1), Duration::from_millis(500));
+
+/// What it is busy with.
+#[derive(Debug)]
+enum Stage {
+    /// Finding out what to scan.
+    Asking,
+    /// Waiting for a yes or no.
+    Question(Vec<u8>),
+    /// Scanning.
+    Scanning,
+    /// Writing the result, and where it stopped if it did.
+    Ending(Code),
+}
+
+/// What a socket of ours asks.
+#[derive(Clone, Copy, Debug)]
+struct Probe {
+    target: u64,
+}
+
+/// The app.
+#[derive(Debug)]
+pub struct Scan {
+    o: Options,
+    out: Option<Token>,
+    err: Option<Token>,
+    stdin: Option<Token>,
+    typed: bool,
+    stage: Stage,
+    asking: Asking,
+    slurps: [Option<Slurp>; 2],
+    /// What the files hold: the earlier position, the earlier result.
+    read: [Option<Bytes>; 2],
+    capacity: usize,
+    targets: Targets,
+    digest: u64,
+    seed: Option<u64>,
+    sweep: Option<Sweep>,
+    found: Found,
+    old: BTreeSet<(IpAddr, u16)>,
+    probes: Slots<Probe>,
+    talks: Talks,
+    began: Instant,
+    /// Targets that an earlier run has done.
+    before: u64,
+    keeper: Option<Keeper>,
+    /// The position at the end was written, or is being written.
+    saved_last: bool,
+    save_at: Option<Instant>,
+    show_at: Option<Instant>,
+    shown: bool,
+    told_silence: bool,
+    told_limit: bool,
+    /// Output that waits for room, and how much of it is out.
+    pending: (Vec<u8>, usize),
+}
+
+impl Scan {
+    /// With what the command line says.
+    pub fn new(o: Options) -> Self {
+        let asking = Asking::new(ASKING, o.items.clone(), o.list.clone(), o.source, o.family);
+        let mut targets = Targets::default();
+        o.exclude.iter().for_each(|block| targets.exclude(*block));
+        Scan {
+            found: Found::new(o.listed(0)),
+            o,
+            out: None,
+            err: None,
+            stdin: None,
+            typed: false,
+            stage: Stage::Asking,
+            asking,
+            slurps: [None, None],
+            read: [None, None],
+            capacity: 0,
+            targets,
+            digest: 0,
+            seed: None,
+            sweep: None,
+            old: BTreeSet::new(),
+            probes: Slots::default(),
+            talks: Talks::default(),
+            began: Instant::default(),
+            before: 0,
+            keeper: None,
+            saved_last: false,
+            save_at: None,
+            show_at: None,
+            shown: false,
+            told_silence: false,
+            told_limit: false,
+            pending: (Vec::new(), 0),
+        }
+    }
+
+    fn complain(&mut self, text: &str, cx: &mut ScanCx<'_>) {
+        self.unshow(cx);
+        if let Some(tx) = self.err.and_then(|t| cx.tx(t)) {
+            tx.put(format!("portscan: {text}\n").as_bytes());
+        }
+    }
+    /// The same, unless only data is wanted.
+    fn note(&mut self, text: &str, cx: &mut ScanCx<'_>) {
+        if !self.o.quiet {
+            self.complain(text, cx);
+        }
+    }
+    fn fail(&mut self, failure: &Failure, cx: &mut ScanCx<'_>) {
+        self.complain(&failure.text, cx);
+        self.stage = Stage::Ending(failure.code);
+        self.pump(cx);
+    }
+
+    /// All that is needed before the scan may be there.
+    fn prepare(&mut self, cx: &mut ScanCx<'_>) {
+        let read = self.slurps.iter().all(Option::is_none);
+        if !matches!(self.stage, Stage::Asking) || !self.asking.is_done() || !read {
+            return;
+        }
+        let failed = self.asking.finish(&mut self.targets, cx);
+        for failure in &failed {
+            self.complain(&failure.text, cx);
+        }
+        if self.targets.is_empty() {
+            let Some(first) = failed.first() else { return self.fail(&Failure::usage("nothing to scan"), cx) };
+            self.stage = Stage::Ending(first.code);
+            return self.pump(cx);
+        }
+        let pairs = self.targets.len().saturating_mul(self.o.ports.len().into());
+        if pairs > MOST {
+            let (n, most) = (Thousands(pairs), Thousands(MOST));
+            return self.fail(&Failure::usage(format!("too many targets: {n} (at most {most})")), cx);
+        }
+        if self.o.expect.is_some() && self.targets.len() > MANY {
+            let text = format!("--expect is for at most {} addresses", Thousands(MANY));
+            return self.fail(&Failure::usage(text), cx);
+        }
+        if self.o.yes || (pairs <= MANY && !self.targets.has_large_public()) {
+            return self.begin(cx);
+        }
+        if !self.typed {
+            return self.fail(&Failure::usage(format!("{} targets need --yes", Thousands(pairs))), cx);
+        }
+        self.stage = Stage::Question(Vec::new());
+        if let Some(tx) = self.err.and_then(|t| cx.tx(t)) {
+            tx.put(format!("Scan {} targets? [y/N] ", Thousands(pairs)).as_bytes());
+        }
+    }
+    fn answered(&mut self, bytes: &[u8], ended: bool, cx: &mut ScanCx<'_>) {
+        let Stage::Question(typed) = &mut self.stage else { return };
+        let room = 64usize.saturating_sub(typed.len());
+        typed.extend(bytes.iter().take(room));
+        let line = typed.split(|b| *b == b'\n').next().unwrap_or_default();
+        if !ended && line.len() == typed.len() && typed.len() < 64 {
+            return;
+        }
+        match line.trim_ascii().to_ascii_lowercase().as_slice() {
+            b"y" | b"yes" => self.begin(cx),
+            _ => self.fail(&Failure::usage("not scanned"), cx),
+        }
+    }
+    /// What this scan is of: the same number only for the same work.
+    fn digest_of(&self) -> u64 {
+        let text = format!("{} {:?} {:?} {:?}", self.o.ports, self.o.protocol, self.o.shard, self.found);
+        text.bytes().fold(self.targets.digest(), |h, b| mix(h ^ u64::from(b)))
+    }
+    fn begin(&mut self, cx: &mut ScanCx<'_>) {
+        let pairs = self.targets.len().saturating_mul(self.o.ports.len().into());
+        let listed = self.o.listed(pairs);
+        self.found = Found::new(listed);
+        self.digest = self.digest_of();
+        let saved = match self.read[0].take().filter(|b| !b.is_empty()) {
+            None => None,
+            Some(bytes) => match self.recall(&bytes, pairs) {
+                Ok(saved) => Some(saved),
+                Err(failure) => return self.fail(&failure, cx),
+            },
+        };
+        self.seed = match &saved {
+            Some(saved) => saved.seed,
+            None if self.o.shard.1 > 1 => Some(self.o.seed.unwrap_or(0)),
+            None if self.o.randomize => Some(self.o.seed.unwrap_or_else(|| cx.rng().next_u64())),
+            None => None,
+        };
+        if let Some(bytes) = self.read[1].take() {
+            match super::compare::open_ports(&bytes, self.o.protocol) {
+                Ok(old) => self.old = old,
+                Err(why) => {
+                    let path = self.o.diff.clone().unwrap_or_default();
+                    return self.fail(&Failure::usage(format!("'{}' {why}", path.escape_debug())), cx);
+                }
+            }
+        }
+        let window = self.o.concurrency.min(u32::try_from(self.capacity).unwrap_or(u32::MAX)).max(1);
+        if window < self.o.concurrency {
+            let text = format!("{} connections at once do not fit, {window} do", self.o.concurrency);
+            self.note(&text, cx);
+        }
+        let settings =
+            Settings { window, timeout: self.o.timeout, retries: self.o.retries, rate: self.o.rate };
+        let order = Order::new(pairs, self.seed, self.o.shard);
+        let mut sweep = Sweep::new(order, self.o.ports.len(), settings, cx.now);
+        if let Some(saved) = saved {
+            sweep.resume(saved.begun, saved.open);
+            self.before = sweep.done();
+            self.found = saved.found;
+            let text = format!("going on after {} of {} targets", Thousands(self.before), Thousands(sweep.total()));
+            self.note(&text, cx);
+        }
+        self.sweep = Some(sweep);
+        self.began = cx.now;
+        self.save_at = self.o.resume.as_ref().map(|_| cx.now.after(SAVE));
+        self.show_at = self.o.progress.then(|| cx.now.after(SHOW.0));
+        self.stage = Stage::Scanning;
+        if self.o.form == Form::Text && self.o.ports.is_ranged() && !self.o.quiet {
+            let sheet = report::Sheet { options: &self.o, targets: &self.targets, found: &self.found };
+            let header = sheet.header(window);
+            self.print(&header, cx);
+        }
+    }
+    /// The position that an earlier run has left.
+    fn recall(&self, bytes: &[u8], pairs: u64) -> Result<Saved, Failure> {
+        let path = self.o.resume.as_deref().unwrap_or_default().escape_debug();
+        let saved = Saved::parse(bytes, self.o.listed(pairs));
+        let saved = saved.map_err(|why| Failure::usage(format!("'{path}' {why}")))?;
+        let mine = Order::new(pairs, saved.seed, self.o.shard).size();
+        if saved.digest != self.digest || saved.begun > mine || saved.open.iter().any(|t| *t >= pairs) {
+            return Err(Failure::usage(format!("resume file is for {}", saved.scan.escape_debug())));
+        }
+        Ok(saved)
+    }
+
+    /// Sends what may go.
+    fn fill(&mut self, cx: &mut ScanCx<'_>) {
+        if !matches!(self.stage, Stage::Scanning) {
+            return;
+        }
+        let busy = self.busy();
+        while let Some(sweep) = &mut self.sweep
+            && let Some(target) = sweep.next(busy, cx.now)
+        {
+            let Some((ip, _, port)) = self.place(target) else { continue };
+            let to = Addr::Ip(SocketAddr::new(ip, port));
+            let token = match self.o.protocol {
+                Protocol::Tcp => cx.connect(PROBES, to),
+                Protocol::Udp => {
+                    let socket = cx.token(PROBES);
+                    cx.op(Op::Udp { socket, bind: None, to: Some(to) });
+                    socket
+                }
+            };
+            self.probes.insert(token, Probe { target });
+            if let Some(sweep) = &mut self.sweep {
+                sweep.launched(target, token);
+            }
+        }
+        if self.sweep.as_ref().is_some_and(Sweep::is_over) && self.talks.is_empty() {
+            self.end(None, cx);
+        }
+    }
+    /// Sockets in use for something else than probes; no end of them while nobody takes what is printed.
+    fn busy(&self) -> usize {
+        let blocked = self.o.form == Form::Lines && self.pending.0.len() > self.pending.1;
+        if blocked { usize::MAX } else { self.talks.len() }
+    }
+    /// Where a target is: its address, the number of that, and its port.
+    fn place(&self, target: u64) -> Option<(IpAddr, u32, u16)> {
+        let ports = u64::from(self.o.ports.len().max(1));
+        let (host, port) = (target / ports, target % ports);
+        Some((self.targets.nth(host)?, u32::try_from(host).ok()?, self.o.ports.nth(u32::try_from(port).ok()?)?))
+    }
+    fn connected(&mut self, conn: Token, itself: bool, cx: &mut ScanCx<'_>) {
+        let Some(Probe { target }) = self.probes.remove(conn) else { return };
+        let Some(sweep) = &mut self.sweep else { return };
+        if itself {
+            sweep.repeat(target);
+            return cx.abort(conn);
+        }
+        let heard = sweep.heard(target, cx.now);
+        if self.o.banner && heard {
+            self.talks.begin(conn, target, cx.now.after(talk::WAIT.min(self.o.timeout)));
+            return;
+        }
+        cx.abort(conn);
+        self.known(target, State::Open, Why::SynAck, None, cx);
+    }
+    /// A probe has ended without a connection.
+    fn failed(&mut self, target: u64, why: Reason, cx: &mut ScanCx<'_>) {
+        let Some(sweep) = &mut self.sweep else { return };
+        match Verdict::of(why) {
+            Verdict::Known(state, why) => {
+                if sweep.heard(target, cx.now) {
+                    self.known(target, state, why, None, cx);
+                }
+            }
+            Verdict::Silence => {
+                if let Some(late) = sweep.silent(target) {
+                    self.late(late, cx);
+                }
+            }
+            Verdict::Local => {
+                let hope = sweep.stuck(target, cx.now);
+                if !hope {
+                    let text = format!("cannot open more connections: {why}");
+                    return self.end(Some(Failure::new(Code::Local, text)), cx);
+                }
+                if !std::mem::replace(&mut self.told_limit, true) {
+                    self.note(&format!("{why}: fewer probes at once, and these again"), cx);
+                }
+            }
+        }
+    }
+    fn late(&mut self, late: Late, cx: &mut ScanCx<'_>) {
+        if let Some(token) = late.token
+            && self.probes.remove(token).is_some()
+        {
+            self.drop_socket(token, cx);
+        }
+        if late.again {
+            return;
+        }
+        let state = if self.o.protocol == Protocol::Udp { State::OpenFiltered } else { State::Filtered };
+        self.known(late.target, state, Why::NoAnswer, None, cx);
+        let silent = self.found.count(state);
+        if silent >= SILENT && silent == self.found.total() && !std::mem::replace(&mut self.told_silence, true) {
+            self.note("no reply so far; the host may be down or drop everything", cx);
+        }
+    }
+    fn drop_socket(&self, token: Token, cx: &mut ScanCx<'_>) {
+        match self.o.protocol {
+            Protocol::Tcp => cx.abort(token),
+            Protocol::Udp => cx.close(token, Duration::ZERO),
+        }
+    }
+    /// A port's state is known.
+    fn known(&mut self, target: u64, state: State, why: Why, banner: Option<Vec<u8>>, cx: &mut ScanCx<'_>) {
+        let Some((_, host, port)) = self.place(target) else { return };
+        let row = Row { host, port, state, why };
+        let listed = self.found.add(row);
+        if self.o.form == Form::Lines && listed {
+            let line = json::line(&self.o, &self.targets, &row, banner.as_deref());
+            self.print(&line, cx);
+        }
+        if let Some(banner) = banner {
+            self.found.add_banner(host, port, banner);
+        }
+    }
+    /// A datagram socket is open, has an answer, or an error.
+    fn datagram(&mut self, socket: Token, end: Option<Verdict>, cx: &mut ScanCx<'_>) {
+        let Some(Probe { target }) = self.probes.get(socket).copied() else { return };
+        let Some(verdict) = end else {
+            let port = self.place(target).map_or(0, |(_, _, port)| port);
+            return cx.send_to(socket, None, probes::payload(port));
+        };
+        let Verdict::Known(state, why) = verdict else { return };
+        self.probes.remove(socket);
+        cx.close(socket, Duration::ZERO);
+        if self.sweep.as_mut().is_some_and(|s| s.heard(target, cx.now)) {
+            self.known(target, state, why, None, cx);
+        }
+    }
+    fn due(&mut self, cx: &mut ScanCx<'_>) {
+        if let Some(sweep) = &mut self.sweep {
+            sweep.breathe();
+        }
+        if !matches!(self.stage, Stage::Scanning) {
+            return;
+        }
+        while let Some(late) = self.sweep.as_mut().and_then(|s| s.expired(cx.now)) {
+            self.late(late, cx);
+        }
+        while let Some(talk) = self.talks.expired(cx.now) {
+            self.said(talk, cx);
+        }
+        if self.save_at.is_some_and(|at| at <= cx.now) {
+            self.save_at = Some(cx.now.after(SAVE));
+            self.save(cx);
+        }
+        if self.show_at.is_some_and(|at| at <= cx.now) {
+            self.show_at = Some(cx.now.after(SHOW.1));
+            self.show(cx);
+        }
+    }
+}
+
+impl App for Scan {
+    type Job = Infallible;
+    type Msg = Infallible;
+
+    fn handle(&mut self, input: Input<'_, Infallible>, cx: &mut ScanCx<'_>) {
+        if matches!(self.stage, Stage::Asking) {
+            match self.asking.handle(&input, cx) {
+                Ok(()) => {}
+                Err(failure) => return self.fail(&failure, cx),
+            }
+        }
+        self.take(input, cx);
+        self.prepare(cx);
+        self.fill(cx);
+    }
+    fn deadline(&self) -> Option<Deadline> {
+        let asking = self.asking.deadline().filter(|_| matches!(self.stage, Stage::Asking));
+        let Stage::Scanning = self.stage else { return asking };
+        let at = |at: Option<Instant>, why| at.map(|at| Deadline { at, since: self.began, why });
+        let sweep = self.sweep.as_ref().and_then(|s| s.deadline(self.busy(), self.began));
+        let others = [at(self.save_at, "position"), at(self.show_at, "progress"), at(self.talks.next(), "banner")];
+        others.into_iter().fold(sweep, Deadline::earliest)
+    }
+    fn work(job: Infallible) -> Infallible {
+        job
+    }
+}
+
+impl Scan {
+    fn take(&mut self, input: Input<'_, Infallible>, cx: &mut ScanCx<'_>) {
+        match input {
+            Input::Start(start) => {
+                (self.out, self.err, self.stdin) = (Some(start.stdout), Some(start.stderr), start.stdin);
+                self.typed = start.tty.stdin && start.stdin.is_some();
+                self.capacity = start.capacity;
+                let slurp = |path: &Option<String>, key, most, cx: &mut ScanCx<'_>| {
+                    path.as_ref().map(|path| Slurp::start(FILES, key, (path, most), cx))
+                };
+                self.slurps = [
+                    slurp(&self.o.resume, RESUME, super::state::MOST, cx),
+                    slurp(&self.o.diff, OLD, super::compare::MOST, cx),
+                ];
+                self.asking.start(cx);
+            }
+            Input::Connected { conn, peer } => {
+                let itself = peer.local.as_ref() == Some(&peer.remote);
+                self.connected(conn, itself, cx);
+            }
+            Input::Closed(t, _) if Some(t) == self.out => cx.exit(Code::Ok as u8),
+            Input::Closed(t, why) => match self.probes.remove(t) {
+                Some(Probe { target }) => self.failed(target, why, cx),
+                None => self.hung_up(t, cx),
+            },
+            Input::Bytes(t, chunk) if Some(t) == self.stdin => self.answered(&chunk, false, cx),
+            Input::Eof(t) if Some(t) == self.stdin => self.answered(&[], true, cx),
+            Input::Bytes(t, chunk) => self.heard_bytes(t, &chunk, cx),
+            Input::Eof(t) => self.hung_up(t, cx),
+            Input::Bound { socket, .. } => self.datagram(socket, None, cx),
+            Input::Datagram { socket, .. } => {
+                self.datagram(socket, Some(Verdict::Known(State::Open, Why::Response)), cx);
+            }
+            Input::Unreachable { socket, why } => self.datagram(socket, Some(Verdict::of(why)), cx),
+            Input::Writable(_) => self.pump(cx),
+            Input::Answer(id, answer) if id.part() == KEEPER => self.kept(&answer, cx),
+            Input::Answer(..) => self.slurp(&input, cx),
+            Input::Deadline => self.due(cx),
+            Input::Signal(Signal::Interrupt | Signal::Terminate) => self.interrupted(cx),
+            Input::Signal(Signal::Report) if self.sweep.is_some() => self.show(cx),
+            _ => {}
+        }
+    }
+    fn slurp(&mut self, input: &Input<'_, Infallible>, cx: &mut ScanCx<'_>) {
+        let read = |slurp: &mut Option<Slurp>, cx: &mut ScanCx<'_>| {
+            let read = slurp.as_mut().and_then(|s| s.handle(input, cx));
+            if read.is_some() {
+                *slurp = None;
+            }
+            read
+        };
+        let [resume, old] = &mut self.slurps;
+        let (resume, old) = (read(resume, cx), read(old, cx));
+        if let Some(read) = resume {
+            match read {
+                Ok(bytes) => self.read[0] = Some(bytes),
+                Err(Reason::NotFound) => {} // the first run
+                Err(why) => return self.unreadable(self.o.resume.clone(), why, cx),
+            }
+        }
+        match old {
+            Some(Ok(bytes)) => self.read[1] = Some(bytes),
+            Some(Err(why)) => self.unreadable(self.o.diff.clone(), why, cx),
+            None => {}
+        }
+    }
+    fn unreadable(&mut self, path: Option<String>, why: Reason, cx: &mut ScanCx<'_>) {
+        let path = path.unwrap_or_default();
+        self.fail(&Failure::usage(format!("cannot read '{}': {why}", path.escape_debug())), cx);
+    }
+}
