@@ -29,11 +29,7 @@ impl Keeper {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn answer<J, M>(
-        &mut self,
-        answer: &Result<Answer, Reason>,
-        cx: &mut Cx<'_, J, M>,
-    ) -> Result<bool, Failure> {
+    pub fn answer<J, M>(&mut self, answer: &Result<Answer, Reason>, cx: &mut Cx<'_, J, M>) -> Result<bool, Failure> {
         match (answer, self.file) {
             (Ok(Answer::Opened { file, .. }), None) => {
                 self.file = Some(*file);

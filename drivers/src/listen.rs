@@ -63,7 +63,7 @@ impl Bound {
     pub fn unix(path: &str, part: u8, backlog: i32) -> Result<Bound, Error> {
         let at = Addr::Unix(path.into());
         let bound = Bound::new(&at, part, backlog, false);
-        if bound.is_ok() || sock::connecting(&at, None, false, false).is_ok() || !is_socket(path) {
+        if bound.is_ok() || sock::connect_now(&at).is_ok() || !is_socket(path) {
             return bound;
         }
         let _ = std::fs::remove_file(path); // if it cannot be removed, binding says why
@@ -219,7 +219,7 @@ mod tests {
     fn accepted_connections_inherit_the_buffers() {
         let mut bound = Bound::new(&ip(Ipv4Addr::LOCALHOST.into(), 0), 0, 8, true).expect("a port");
         let sizes = |bound: &Bound| {
-            let _client = sock::connecting(&bound.at, None, false, false).expect("it listens");
+            let _client = sock::connect_now(&bound.at).expect("it listens");
             rustix::io::ioctl_fionbio(&bound.fd, false).expect("a socket");
             let accepted = rustix::net::accept(&bound.fd).expect("a client");
             let get = |r: rustix::io::Result<usize>| r.expect("a socket");

@@ -1,5 +1,5 @@
 //! Sockets: addresses, options, and what errors mean.
-use proto_core::{Addr, Peer, Reason};
+use proto_core::{Addr, ConnectOpts, Peer, Reason};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{
@@ -89,21 +89,48 @@ pub fn listener(at: &Addr, backlog: i32, shared: bool, nonblocking: bool) -> rus
     Ok(fd)
 }
 
-/// A socket that connects: done already, or under way when non-blocking.
-pub fn connecting(to: &Addr, from: Option<&Addr>, linger0: bool, nonblocking: bool) -> rustix::io::Result<OwnedFd> {
-    let fd = prepare(to, from, linger0, nonblocking)?;
-    match with_addr(to, |a| connect(&fd, a)) {
-        Err(Errno::INPROGRESS | Errno::AGAIN) if nonblocking => Ok(fd),
-        r => r.map(|()| fd),
+/// A socket that connects and waits until it is.
+pub fn connect_now(to: &Addr) -> rustix::io::Result<OwnedFd> {
+    let fd = prepare(to, None, false, false)?;
+    with_addr(to, |a| connect(&fd, a)).map(|()| fd)
+}
+
+/// A socket whose attempt to connect was refused within the call, and which can make another one: half of what an attempt
+/// costs is to open a socket and to close it.
+#[derive(Debug, Default)]
+pub struct Spare(Option<(AddressFamily, OwnedFd)>);
+
+impl Spare {
+    /// Nothing is kept beyond a turn.
+    pub fn close(&mut self) {
+        self.0 = None;
+    }
+    /// A non-blocking socket that connects: done already or under way.
+    pub fn connecting(&mut self, to: &Addr, o: &ConnectOpts) -> rustix::io::Result<OwnedFd> {
+        let plain = o.bind.is_none() && !o.linger0 && matches!(to, Addr::Ip(_));
+        let fd = match self.0.take() {
+            Some((of, fd)) if plain && of == family(to) => fd,
+            _ => prepare(to, o.bind.as_ref(), o.linger0, true)?,
+        };
+        let mut done = with_addr(to, |a| connect(&fd, a));
+        if done == Err(Errno::INPROGRESS) {
+            // On this machine the answer is there when the call returns. A second call takes it, and makes the socket
+            // usable again if it is a refusal.
+            done = with_addr(to, |a| connect(&fd, a));
+        }
+        match done {
+            Ok(()) | Err(Errno::INPROGRESS | Errno::AGAIN | Errno::ALREADY | Errno::ISCONN) => Ok(fd),
+            Err(e) => {
+                self.0 = (plain && e == Errno::CONNREFUSED).then(|| (family(to), fd));
+                Err(e)
+            }
+        }
     }
 }
 
 /// A socket that is ready to connect.
 pub fn prepare(to: &Addr, from: Option<&Addr>, linger0: bool, nonblocking: bool) -> rustix::io::Result<OwnedFd> {
     let fd = open(to, SocketType::STREAM, nonblocking)?;
-    if matches!(to, Addr::Ip(_)) {
-        sockopt::set_tcp_nodelay(&fd, true)?;
-    }
     if linger0 {
         reset_on_close(&fd);
     }
@@ -148,12 +175,15 @@ pub fn peer(fd: &OwnedFd) -> rustix::io::Result<Peer> {
     Ok(Peer { remote: addr(getpeername(fd)?), local: None, fd: fd.as_raw_fd() as u32 })
 }
 
-/// Who is at either end of a connected socket. An error if it is connected to itself: on one's own host TCP joins a
+/// Who is at either end of a socket that has just connected; it is set to send at once. An error if it is connected to itself: on one's own host TCP joins a
 /// socket to itself when both ports coincide.
 pub fn connected_peer(fd: &OwnedFd) -> rustix::io::Result<Peer> {
     let (remote, local) = (addr(getpeername(fd)?), local(fd));
     if remote == local && matches!(local, Addr::Ip(_)) {
         return Err(Errno::CONNREFUSED);
+    }
+    if matches!(local, Addr::Ip(_)) {
+        sockopt::set_tcp_nodelay(fd, true)?; // only now: most of many attempts may fail
     }
     Ok(Peer { remote, local: Some(local), fd: fd.as_raw_fd() as u32 })
 }

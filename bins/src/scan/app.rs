@@ -236,8 +236,7 @@ impl Scan {
             let text = format!("{} connections at once do not fit, {window} do", self.o.concurrency);
             self.note(&text, cx);
         }
-        let settings =
-            Settings { window, timeout: self.o.timeout, retries: self.o.retries, rate: self.o.rate };
+        let settings = Settings { window, timeout: self.o.timeout, retries: self.o.retries, rate: self.o.rate };
         let order = Order::new(pairs, self.seed, self.o.shard);
         let mut sweep = Sweep::new(order, self.o.ports.len(), settings, cx.now);
         if let Some(saved) = saved {

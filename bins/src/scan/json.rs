@@ -62,7 +62,8 @@ pub fn grepable(s: &Sheet<'_>) -> String {
     for rows in s.found.rows().chunk_by(|a, b| a.host == b.host) {
         let Some(ip) = rows.first().and_then(|r| s.targets.nth(r.host.into())) else { continue };
         let protocol = s.options.protocol;
-        let one = |r: &Row| format!("{}/{}/{}//{}///", r.port, r.state.name(), protocol.name(), protocol.service(r.port));
+        let one =
+            |r: &Row| format!("{}/{}/{}//{}///", r.port, r.state.name(), protocol.name(), protocol.service(r.port));
         let ports: Vec<String> = rows.iter().map(one).collect();
         let name = s.targets.name(ip).unwrap_or_default();
         let closed = match s.found.count(State::Closed) {

@@ -21,8 +21,8 @@ mod pace;
 pub mod ports;
 mod probes;
 mod report;
-pub mod services;
 pub mod scripted;
+pub mod services;
 mod state;
 mod sweep;
 #[cfg(test)]

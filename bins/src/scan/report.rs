@@ -35,10 +35,13 @@ impl Sheet<'_> {
             Some(ip) => host(self.targets, ip),
             None => format!("{} ({} addresses)", self.targets, Thousands(self.targets.len())),
         };
-        let (ports, shard) = (&o.ports, match o.shard {
-            (_, 1) => String::new(),
-            (share, of) => format!(", shard {}/{of}", share + 1),
-        });
+        let (ports, shard) = (
+            &o.ports,
+            match o.shard {
+                (_, 1) => String::new(),
+                (share, of) => format!(", shard {}/{of}", share + 1),
+            },
+        );
         let timeout = match o.timeout.as_millis() {
             1000 => "1 second".into(),
             ms if ms % 1000 == 0 => format!("{} seconds", ms / 1000),
@@ -133,7 +136,9 @@ mod tests {
         let mut found = Found::new(options.listed(1000));
         let filtered = (State::Filtered, Why::NoAnswer);
         let (closed, open) = ((State::Closed, Why::Rst), (State::Open, Why::SynAck));
-        for (port, (state, why)) in [(135, filtered), (22, open), (443, closed), (80, open), (2, filtered), (3, filtered)] {
+        for (port, (state, why)) in
+            [(135, filtered), (22, open), (443, closed), (80, open), (2, filtered), (3, filtered)]
+        {
             found.add(Row { host: 0, port, state, why });
         }
         found.add_banner(0, 22, b"SSH-2.0-x\x1b[2J\r\n".to_vec());
@@ -143,21 +148,28 @@ mod tests {
 
     #[test]
     fn a_range_is_shown_as_documented() {
-        sheet("1-1000", |_| {}, |s| {
-            let took = Duration::from_millis(4230);
-            let text = s.header(100) + &s.tables() + &s.totals(0, took);
-            let want = "Scanning scanme.nmap.org (45.33.32.156) ports 1-1000...\nConcurrent connections: 100\n\
+        sheet(
+            "1-1000",
+            |_| {},
+            |s| {
+                let took = Duration::from_millis(4230);
+                let text = s.header(100) + &s.tables() + &s.totals(0, took);
+                let want = "Scanning scanme.nmap.org (45.33.32.156) ports 1-1000...\nConcurrent connections: 100\n\
                         Timeout: 3 seconds\nPORT STATE SERVICE\n2/tcp filtered unknown\n3/tcp filtered unknown\n\
                         22/tcp open ssh\n80/tcp open http\n135/tcp filtered msrpc\n\
                         Scan complete: 1 closed, 2 open, 3 filtered\nTime: 4.2 seconds\n";
-            assert_eq!(text, want);
-            assert!(s.totals(7, took).starts_with("Scan interrupted: 1 closed, 2 open, 3 filtered, 7 not scanned\n"));
-        });
+                assert_eq!(text, want);
+                assert!(
+                    s.totals(7, took).starts_with("Scan interrupted: 1 closed, 2 open, 3 filtered, 7 not scanned\n")
+                );
+            },
+        );
     }
 
     #[test]
     fn a_list_shows_every_port() {
-        let want = "PORT STATE\n2/tcp filtered\n3/tcp filtered\n22/tcp open\n80/tcp open\n135/tcp filtered\n443/tcp closed\n";
+        let want =
+            "PORT STATE\n2/tcp filtered\n3/tcp filtered\n22/tcp open\n80/tcp open\n135/tcp filtered\n443/tcp closed\n";
         sheet("22,80,443", |_| {}, |s| assert_eq!(s.tables(), want));
     }
 

@@ -124,11 +124,9 @@ mod tests {
 
     fn saved() -> Saved {
         let mut found = Found::new(Listed::NotClosed);
-        for (port, state, why) in [
-            (22, State::Open, Why::SynAck),
-            (23, State::Closed, Why::Rst),
-            (80, State::Filtered, Why::Error(92)),
-        ] {
+        for (port, state, why) in
+            [(22, State::Open, Why::SynAck), (23, State::Closed, Why::Rst), (80, State::Filtered, Why::Error(92))]
+        {
             found.add(Row { host: 3, port, state, why });
         }
         found.add_banner(3, 22, b"\x00\xffSSH".to_vec());

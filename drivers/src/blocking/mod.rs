@@ -58,6 +58,8 @@ struct State<A: App> {
     bell: Sender<A::Msg>,
     /// Datagrams dropped and not told yet.
     dropped: u64,
+    /// For the next connect of this turn.
+    spare: sock::Spare,
     /// The main thread is awake, or was woken and waits for the lock.
     awake: bool,
     /// When the main thread wakes up by itself.
@@ -133,6 +135,7 @@ impl<A: App + 'static> State<A> {
             threads: Threads::default(),
             me,
             dropped: 0,
+            spare: sock::Spare::default(),
             awake: true,
             alarm: None,
             stopped: false,
@@ -231,6 +234,7 @@ impl<A: App + 'static> State<A> {
             self.tell(Input::Trouble(Trouble::DatagramsDropped { count }));
             self.settle();
         }
+        self.spare.close();
         if self.host.exit().is_some() {
             return self.stop();
         }

@@ -39,7 +39,7 @@ impl<A: App + 'static> State<A> {
     }
     /// Begins to connect. A blocking `connect` could not be called off, so a thread polls.
     pub(super) fn connect(&mut self, t: Token, to: &Addr, o: &ConnectOpts) -> Result<(), Reason> {
-        let fd = sock::connecting(to, o.bind.as_ref(), o.linger0, true).map_err(sock::reason)?;
+        let fd = self.spare.connecting(to, o).map_err(sock::reason)?;
         let (sock, stop) = (Socket::new(fd), Stop::new()?);
         let theirs = (sock.clone(), stop.clone());
         self.spawn(move |s| roles::connector(s, t, &theirs.0, theirs.1))?;

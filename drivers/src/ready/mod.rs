@@ -96,6 +96,8 @@ pub struct Ready<A: App, P> {
     unflushed: usize,
     /// Datagrams dropped and not told yet.
     dropped: u64,
+    /// For the next connect of this turn.
+    spare: sock::Spare,
 }
 
 impl<A: App + 'static, P: Poller> Ready<A, P> {
@@ -104,8 +106,9 @@ impl<A: App + 'static, P: Poller> Ready<A, P> {
         let scratch = host.table.pool.chunk();
         poller.add(host.bell().waker().fd(), BELL).map_err(|e| Error::system("watch the mailbox")(e.into()))?;
         poller.interest(host.bell().waker().fd(), BELL, true, false);
-        let (again, news) = (Vec::new(), VecDeque::new());
-        let mut r = Ready { host, poller, conns: Slots::default(), again, news, scratch, unflushed: 0, dropped: 0 };
+        let (again, news, spare) = (Vec::new(), VecDeque::new(), sock::Spare::default());
+        let mut r =
+            Ready { host, poller, conns: Slots::default(), again, news, scratch, unflushed: 0, dropped: 0, spare };
         for (t, bound) in r.host.listeners().into_iter().zip(listeners) {
             r.add(t, bound.fd, Kind::Listener).map_err(|e| Error::system("watch a listener")(e.into()))?;
             r.arm(t);
@@ -159,6 +162,7 @@ impl<A: App + 'static, P: Poller> Ready<A, P> {
             self.tell(Input::Trouble(Trouble::DatagramsDropped { count }));
             self.settle();
         }
+        self.spare.close();
         self.host.exit()
     }
 

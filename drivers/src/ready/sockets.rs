@@ -75,7 +75,9 @@ impl<A: App + 'static, P: Poller> Ready<A, P> {
     #[cold]
     pub(super) fn op(&mut self, op: NetOp) {
         let done = match op {
-            NetOp::Connect(t, to, o) => sock::connecting(&to, o.bind.as_ref(), o.linger0, true)
+            NetOp::Connect(t, to, o) => self
+                .spare
+                .connecting(&to, &o)
                 .and_then(|fd| self.add(t, fd, Kind::Connecting))
                 .map(|()| self.arm(t))
                 .map_err(|e| (t, e)),

@@ -104,7 +104,8 @@ pub struct Node<A: App> {
 
 impl<A: App + 'static> Node<A> {
     pub fn new(id: NodeId, app: A, config: NodeConfig, w: &mut World) -> Result<Self, Error> {
-        let NodeConfig { listen, stdin, files: _, config, capacity, backlog, tty, print, descriptors, filters: _ } = config;
+        let NodeConfig { listen, stdin, files: _, config, capacity, backlog, tty, print, descriptors, filters: _ } =
+            config;
         let mut listeners = Vec::new();
         for (part, at) in &listen {
             let at = w.pick(id, at).map_err(|why| Error::Unavailable(format!("cannot listen on {at}: {why}")))?;

@@ -116,7 +116,8 @@ impl Scan {
             }
         };
         let (mut code, mut said) = (Code::Ok, Vec::new());
-        let compared = (early.is_none() && self.o.diff.is_some(), early.is_none().then_some(()).and(self.o.expect.as_ref()));
+        let compared =
+            (early.is_none() && self.o.diff.is_some(), early.is_none().then_some(()).and(self.o.expect.as_ref()));
         for differs in [
             compared.0.then(|| compare::changes(&sheet, &self.old)).flatten(),
             compared.1.and_then(|expected| compare::unexpected(&sheet, expected)),
