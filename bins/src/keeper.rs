@@ -38,17 +38,22 @@ impl Keeper {
                 Ok(false)
             }
             (Ok(_), Some(file)) if self.step == 2 => {
+                // Or a power cut might leave the new name with nothing in it.
+                self.ask(Ask::Sync { file, data_only: false }, cx);
+                Ok(false)
+            }
+            (Ok(_), Some(file)) if self.step == 3 => {
                 self.ask(Ask::CloseFile(file), cx);
                 Ok(false)
             }
-            (Ok(_), Some(_)) if self.step == 3 => {
+            (Ok(_), Some(_)) if self.step == 4 => {
                 let (from, to) = (format!("{}.new", self.path), self.path.clone());
                 self.ask(Ask::Rename { dir: None, from, to }, cx);
                 Ok(false)
             }
             (Ok(_), _) => Ok(true),
             (Err(why), file) => {
-                if let Some(file) = file.filter(|_| self.step == 2) {
+                if let Some(file) = file.filter(|_| self.step < 4) {
                     self.ask(Ask::CloseFile(file), cx); // nobody waits for its answer
                 }
                 let path = Escaped(self.path.as_bytes());

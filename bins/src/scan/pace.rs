@@ -66,10 +66,11 @@ impl Window {
             self.size = (self.size / 2).max(LEAST.min(self.most));
         }
     }
-    /// This machine had no room for one more beside `under_way` others: half of that, and never more again.
+    /// This machine had no room for one more beside `under_way` others: never more than these again, and half as many for
+    /// now.
     pub fn limited(&mut self, under_way: u32) {
         self.most = self.most.min(under_way.max(1));
-        self.size = (self.size.min(under_way.max(1)) / 2).max(1);
+        self.size = self.size.min(self.most / 2).max(1);
         (self.since_cut, self.answers) = (0, 0);
     }
 }

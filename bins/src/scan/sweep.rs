@@ -46,7 +46,7 @@ const HOSTS: usize = 65_536;
 /// Probes that leave between two looks at the rest of the world: where every answer comes at once (loopback), sending would
 /// never end otherwise.
 const BURST: u32 = 1024;
-/// After so many local failures without an answer in between there is no point in going on.
+/// After so many pauses without an answer in between there is no point in going on.
 const HOPELESS: u32 = 30;
 /// When to try again on a machine that has no room even for one probe.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -71,7 +71,7 @@ pub struct Sweep {
     sent: u64,
     /// Of them, those that this machine could not send.
     stuck: u64,
-    /// The same, since the last answer.
+    /// How often there was no room even for one, since the last answer.
     streak: u32,
     pause: Option<Instant>,
 }
@@ -123,6 +123,10 @@ impl Sweep {
     /// Probes sent, and how many of them this machine could not send.
     pub fn probes(&self) -> (u64, u64) {
         (self.sent, self.stuck)
+    }
+    /// Targets that wait to be asked again.
+    pub fn waiting(&self) -> usize {
+        self.again.len()
     }
 
     /// The next target to be probed, if one may go now; `busy`: sockets that are in use for something else.
@@ -232,10 +236,10 @@ impl Sweep {
         let Some(flight) = self.land(target) else { return true };
         self.again.push_front((target, flight.tries));
         self.stuck += 1;
-        self.streak += 1;
         self.window.limited(u32::try_from(self.flights.len()).unwrap_or(u32::MAX));
         if self.flights.is_empty() {
             self.pause = Some(now.after(PAUSE));
+            self.streak += 1;
         }
         self.streak < HOPELESS
     }

@@ -32,8 +32,8 @@ Examples:
 Scan only what you may scan."
 )]
 pub struct PortScanTool {
-    /// Names, addresses, networks (192.0.2.0/24) and ranges (192.0.2.1-20), then ports unless -p has them
-    #[arg(value_name = "HOST... [PORTS]", required_unless_present_any = ["input_list", "list_drivers"])]
+    /// Names, addresses, networks (192.0.2.0/24) and ranges (192.0.2.1-20); then the ports, unless -p has them
+    #[arg(value_name = "HOST", required_unless_present_any = ["input_list", "list_drivers"])]
     words: Vec<String>,
     /// Ports: 22,80,8000-8100, or - for all
     #[arg(short, long, value_name = "PORTS", allow_hyphen_values = true, help_heading = "What")]

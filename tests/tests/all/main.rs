@@ -16,6 +16,7 @@ mod httpserver_access;
 mod life;
 mod machines;
 mod metrics;
+mod portscan;
 mod pty;
 mod reconnects;
 mod scenarios;

@@ -103,6 +103,7 @@ impl Scan {
     pub(super) fn end(&mut self, early: Option<Failure>, cx: &mut ScanCx<'_>) {
         let Some(sweep) = &self.sweep else { return };
         let (left, probes) = (sweep.total().saturating_sub(self.found.total()), sweep.probes());
+        let waiting = sweep.waiting();
         self.found.sort();
         let took = cx.now.since(self.began);
         let sheet = Sheet { options: &self.o, targets: &self.targets, found: &self.found };
@@ -138,7 +139,7 @@ impl Scan {
         }
         if self.o.verbose {
             let repeated = if probes.1 > 0 { format!(" ({} repeated)", probes.1) } else { String::new() };
-            let lost = if early.as_ref().is_some_and(|f| f.code == Code::Local) { left } else { 0 };
+            let lost = if early.as_ref().is_some_and(|f| f.code == Code::Local) { waiting } else { 0 };
             text.push_str(&format!("{lost} of {} probes lost to local limits{repeated}\n", probes.0));
         }
         if let Some(failure) = &early {
