@@ -1,8 +1,8 @@
 //! `pselect`: bit sets of at most 1,024 descriptors, copied at each wait.
-use crate::Error;
 use crate::host::{Facts, Host};
 use crate::listen::Bound;
 use crate::ready::{Event, Poller, Ready};
+use crate::{Error, listen};
 use proto_core::{App, Token};
 use rustix::fd::{AsRawFd, BorrowedFd};
 use rustix::io::Errno;
@@ -84,7 +84,8 @@ impl Poller for Sets {
 pub fn facts() -> Facts {
     let open = std::fs::read_dir("/proc/self/fd").map_or(SPARE, |d| d.count());
     let facts = vec![("trigger".into(), "level-triggered".into())];
-    Facts { name: "select", capacity: SIZE.saturating_sub(open + SPARE), facts }
+    let capacity = SIZE.saturating_sub(open + SPARE).min(listen::descriptor_capacity());
+    Facts { name: "select", capacity, facts }
 }
 
 pub fn run<A: App + 'static>(host: Host<A>, listeners: Vec<Bound>) -> Result<u8, Error> {

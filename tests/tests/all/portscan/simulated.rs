@@ -143,13 +143,14 @@ fn a_silent_host_is_told_once() {
 
 #[test]
 fn a_way_that_is_not_there_is_told_once_and_is_code_4() {
-    let (mut sim, _, client) = world(1, "", &["10.9.9.9", "1-5"], NodeConfig::default()).unwrap();
+    let (mut sim, _, client) = world(1, "", &["10.9.9.9", "1-5", "--timeout", "10s"], NodeConfig::default()).unwrap();
     sim.run_until(Duration::from_secs(100), |s| s.exit(client).is_some());
     assert_eq!(sim.exit(client), Some(Code::Connect as u8));
     let said = String::from_utf8_lossy(sim.stderr(client)).into_owned();
     assert_eq!(said, "portscan: cannot reach 10.9.9.9: host-unreach\n");
     // One host of two: the rest goes on.
-    let (mut sim, _, client) = world(1, "", &["10.9.9.9", "host", "no.such", "22"], NodeConfig::default()).unwrap();
+    let (mut sim, _, client) =
+        world(1, "", &["10.9.9.9", "host", "no.such", "22", "--timeout", "10s"], NodeConfig::default()).unwrap();
     let text = finish(&mut sim, client).unwrap();
     let want = "10.9.9.9:\nPORT STATE\n22/tcp filtered\nhost (10.0.0.1):\nPORT STATE\n22/tcp open\n";
     assert_eq!(text, want, "{}", String::from_utf8_lossy(sim.stderr(client)));

@@ -73,10 +73,11 @@ fn a_list_as_printed_on_every_driver() {
     let closed = listeners.iter().map(|l| l.local_addr().unwrap().port()).max().unwrap();
     drop(listeners.into_iter().filter(|l| l.local_addr().unwrap().port() == closed).collect::<Vec<_>>());
     // Only the one that is still wanted stays.
-    let (_again, _) = (0..1).map(|_| TcpListener::bind(("127.77.2.1", ports[0]))).fold((Vec::new(), ()), |(mut v, ()), l| {
-        v.push(l.expect("free"));
-        (v, ())
-    });
+    let (_again, _) =
+        (0..1).map(|_| TcpListener::bind(("127.77.2.1", ports[0]))).fold((Vec::new(), ()), |(mut v, ()), l| {
+            v.push(l.expect("free"));
+            (v, ())
+        });
     ports = vec![ports[0], closed, silent];
     ports.sort_unstable();
     let list: Vec<String> = ports.iter().map(u16::to_string).collect();
@@ -138,12 +139,18 @@ fn services_columns_and_rows_are_chosen() {
     for (flags, want) in [
         (&["--open"][..], format!("PORT STATE\n{open}/tcp open\n")),
         (&["--service", "--open"], format!("PORT STATE SERVICE\n{open}/tcp open {}\n", name(open))),
-        (&["--table"], format!("{:<9} STATE\n{:<9} closed\n{:<9} open\n", "PORT", format!("{closed}/tcp"), format!("{open}/tcp"))),
-        (&["-oG", "--all"], format!(
-            "Host: 127.77.3.1 ()\tPorts: {closed}/closed/tcp//{}///, {open}/open/tcp//{}///\n",
-            name(closed),
-            name(open)
-        )),
+        (
+            &["--table"],
+            format!("{:<9} STATE\n{:<9} closed\n{:<9} open\n", "PORT", format!("{closed}/tcp"), format!("{open}/tcp")),
+        ),
+        (
+            &["-oG", "--all"],
+            format!(
+                "Host: 127.77.3.1 ()\tPorts: {closed}/closed/tcp//{}///, {open}/open/tcp//{}///\n",
+                name(closed),
+                name(open)
+            ),
+        ),
         (&["-v"], format!("PORT STATE\n{closed}/tcp closed\n{open}/tcp open\n0 of 2 probes lost to local limits\n")),
     ] {
         let ended = run(&[&["127.77.3.1", &list][..], flags].concat());
@@ -164,10 +171,13 @@ fn json_is_json_while_it_runs_and_at_the_end() {
     assert!(rows.iter().all(|r| r["schema"] == "drywire/portscan/1" && r["address"] == "127.77.4.1"));
     let document: Value = serde_json::from_str(&run(&["127.77.4.1", &list, "--json"]).stdout).expect("JSON");
     assert_eq!(document["totals"]["open"], 2);
-    assert_eq!(document["hosts"][0]["ports"][0], serde_json::json!({
-        "port": ports[0] - 1, "protocol": "tcp", "state": "closed", "reason": "rst",
-        "service": bins::scan::services::tcp(ports[0] - 1),
-    }));
+    assert_eq!(
+        document["hosts"][0]["ports"][0],
+        serde_json::json!({
+            "port": ports[0] - 1, "protocol": "tcp", "state": "closed", "reason": "rst",
+            "service": bins::scan::services::tcp(ports[0] - 1),
+        })
+    );
 }
 
 #[test]
@@ -215,9 +225,14 @@ fn all_ports_with_few_descriptors_on_every_driver() {
         let open: Vec<u16> = ended.stdout.lines().filter_map(|l| l.split_once("/tcp open")?.0.parse().ok()).collect();
         // Somebody may listen on every address.
         let others = everywhere();
-        assert_eq!((untold(&open, &others, &before), ended.code), (ports.clone(), Some(0)), "{driver}: {}", ended.stderr);
+        assert_eq!(
+            (untold(&open, &others, &before), ended.code),
+            (ports.clone(), Some(0)),
+            "{driver}: {}",
+            ended.stderr
+        );
         let totals = format!("Scan complete: {} closed, {} open, 0 filtered\n", 65_535 - open.len(), open.len());
-        assert!(ended.stdout.contains(&totals), "{driver}");
+        assert!(ended.stdout.contains(&totals), "{driver}: {}", ended.stdout);
         assert!(ended.stdout.contains("\n0 of 65535 probes lost to local limits"), "{driver}: {}", ended.stdout);
         assert!(ended.stderr.contains("1000 connections at once do not fit, "), "{driver}: {}", ended.stderr);
     }
@@ -340,7 +355,8 @@ fn shards_share_the_work_and_lists_name_it() {
 
 #[test]
 fn datagrams() {
-    let (echo, quiet) = (UdpSocket::bind("127.77.12.1:0").expect("a port"), UdpSocket::bind("127.77.12.1:0").expect("a port"));
+    let (echo, quiet) =
+        (UdpSocket::bind("127.77.12.1:0").expect("a port"), UdpSocket::bind("127.77.12.1:0").expect("a port"));
     let port = |s: &UdpSocket| s.local_addr().expect("an address").port();
     let (open, silent) = (port(&echo), port(&quiet));
     let gone = UdpSocket::bind("127.77.12.1:0").map(|s| port(&s)).expect("a port");
