@@ -14,6 +14,7 @@ mod config;
 mod disk;
 mod epoll;
 mod host;
+mod icmp;
 pub mod listen;
 pub mod mail;
 mod poll;

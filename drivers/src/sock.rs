@@ -1,4 +1,5 @@
 //! Sockets: addresses, options, and what errors mean.
+use crate::icmp;
 use proto_core::{Addr, ConnectOpts, Peer, Reason};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::io::Errno;
@@ -91,14 +92,14 @@ pub fn listener(at: &Addr, backlog: i32, shared: bool, nonblocking: bool) -> rus
 
 /// A socket that connects and waits until it is.
 pub fn connect_now(to: &Addr) -> rustix::io::Result<OwnedFd> {
-    let fd = prepare(to, None, false, false)?;
+    let fd = prepare(to, &ConnectOpts::default(), false)?;
     with_addr(to, |a| connect(&fd, a)).map(|()| fd)
 }
 
 /// A socket whose attempt to connect was refused within the call, and which can make another one: half of what an attempt
 /// costs is to open a socket and to close it.
 #[derive(Debug, Default)]
-pub struct Spare(Option<(AddressFamily, OwnedFd)>);
+pub struct Spare(Option<((AddressFamily, bool), OwnedFd)>);
 
 impl Spare {
     /// Nothing is kept beyond a turn.
@@ -108,9 +109,10 @@ impl Spare {
     /// A non-blocking socket that connects: done already or under way.
     pub fn connecting(&mut self, to: &Addr, o: &ConnectOpts) -> rustix::io::Result<OwnedFd> {
         let plain = o.bind.is_none() && !o.linger0 && matches!(to, Addr::Ip(_));
+        let like = (family(to), o.error_queue);
         let fd = match self.0.take() {
-            Some((of, fd)) if plain && of == family(to) => fd,
-            _ => prepare(to, o.bind.as_ref(), o.linger0, true)?,
+            Some((of, fd)) if plain && of == like => fd,
+            _ => prepare(to, o, true)?,
         };
         let mut done = with_addr(to, |a| connect(&fd, a));
         if done == Err(Errno::INPROGRESS) {
@@ -121,7 +123,7 @@ impl Spare {
         match done {
             Ok(()) | Err(Errno::INPROGRESS | Errno::AGAIN | Errno::ALREADY | Errno::ISCONN) => Ok(fd),
             Err(e) => {
-                self.0 = (plain && e == Errno::CONNREFUSED).then(|| (family(to), fd));
+                self.0 = (plain && e == Errno::CONNREFUSED).then_some((like, fd));
                 Err(e)
             }
         }
@@ -129,12 +131,15 @@ impl Spare {
 }
 
 /// A socket that is ready to connect.
-pub fn prepare(to: &Addr, from: Option<&Addr>, linger0: bool, nonblocking: bool) -> rustix::io::Result<OwnedFd> {
+pub fn prepare(to: &Addr, o: &ConnectOpts, nonblocking: bool) -> rustix::io::Result<OwnedFd> {
     let fd = open(to, SocketType::STREAM, nonblocking)?;
-    if linger0 {
+    if o.linger0 {
         reset_on_close(&fd);
     }
-    if let Some(from) = from {
+    if o.error_queue {
+        icmp::keep(&fd, to)?;
+    }
+    if let Some(from) = &o.bind {
         with_addr(from, |a| bind(&fd, a))?;
     }
     Ok(fd)
@@ -173,6 +178,11 @@ pub fn give_up(fd: &OwnedFd) {
 /// Who is at the other end of an accepted socket; an error if that has gone already.
 pub fn peer(fd: &OwnedFd) -> rustix::io::Result<Peer> {
     Ok(Peer { remote: addr(getpeername(fd)?), local: None, fd: fd.as_raw_fd() as u32 })
+}
+
+/// Why an attempt to connect has failed: what ICMP says if it was asked for, else what the kernel makes of it.
+pub fn refusal(fd: &OwnedFd, e: Errno) -> Reason {
+    icmp::take(fd).unwrap_or_else(|| reason(e))
 }
 
 /// Who is at either end of a socket that has just connected; it is set to send at once. An error if it is connected to itself: on one's own host TCP joins a

@@ -10,6 +10,10 @@ pub struct ConnectOpts {
     pub bind: Option<Addr>,
     /// Closing sends RST, so that no port waits in TIME_WAIT.
     pub linger0: bool,
+    /// What ICMP says about the attempt ends it at once and with its own reason, where the system can tell: a port that is
+    /// unreachable, a firewall that forbids it. Without, the kernel may wait for the answer to another SYN, and then knows
+    /// hosts and networks only.
+    pub error_queue: bool,
 }
 
 /// What an app wants done. Output, reading and accepting are not here: they are switches of [`crate::Cx`], which take

@@ -17,7 +17,7 @@ use crate::text::Thousands;
 use core::convert::Infallible;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
-use proto_core::{Addr, App, Bytes, Cx, Deadline, Input, Instant, Op, Reason, Signal, Slots, Token};
+use proto_core::{Addr, App, Bytes, ConnectOpts, Cx, Deadline, Input, Instant, Op, Reason, Signal, Slots, Token};
 use rand_core::RngCore;
 use std::collections::BTreeSet;
 use talk::Talks;
@@ -280,14 +280,12 @@ impl Scan {
         {
             let Some((ip, _, port)) = self.place(target) else { continue };
             let to = Addr::Ip(SocketAddr::new(ip, port));
-            let token = match self.o.protocol {
-                Protocol::Tcp => cx.connect(PROBES, to),
-                Protocol::Udp => {
-                    let socket = cx.token(PROBES);
-                    cx.op(Op::Udp { socket, bind: None, to: Some(to) });
-                    socket
-                }
-            };
+            let token = cx.token(PROBES);
+            let opts = ConnectOpts { error_queue: true, ..ConnectOpts::default() };
+            cx.op(match self.o.protocol {
+                Protocol::Tcp => Op::Connect { conn: token, to, opts },
+                Protocol::Udp => Op::Udp { socket: token, bind: None, to: Some(to) },
+            });
             self.probes.insert(token, Probe { target });
             if let Some(sweep) = &mut self.sweep {
                 sweep.launched(target, token);

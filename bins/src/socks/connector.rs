@@ -49,7 +49,7 @@ impl Attempts {
         let Some(to) = self.todo.pop_front() else { return };
         let conn = cx.token(OUT);
         let bind = bind.filter(|ip| ip.is_ipv4() == to.is_ipv4()).map(|ip| Addr::Ip(SocketAddr::new(ip, 0)));
-        cx.op(Op::Connect { conn, to: Addr::Ip(to), opts: ConnectOpts { bind, linger0: false } });
+        cx.op(Op::Connect { conn, to: Addr::Ip(to), opts: ConnectOpts { bind, ..ConnectOpts::default() } });
         clients.insert(conn, client);
         self.trying.push((conn, to));
         self.next = (!self.todo.is_empty()).then(|| Deadline::new(cx.now, STAGGER, "next address"));

@@ -61,7 +61,8 @@ impl<A: App + 'static> State<A> {
                 true
             }
             Err(e) => {
-                self.die(t, sock::reason(e));
+                let why = sock::refusal(&io.sock.fd, e);
+                self.die(t, why);
                 false
             }
         }

@@ -11,7 +11,7 @@ pub use streams::send_chunks;
 
 use crate::host::{Due, Host};
 use crate::listen::Bound;
-use crate::{Error, sock};
+use crate::{Error, icmp, sock};
 use proto_core::{Addr, App, Input, Reason, Slots, Token, Trouble};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::net::sockopt;
@@ -197,17 +197,24 @@ impl<A: App + 'static, P: Poller> Ready<A, P> {
             // After a short read there is only more to come if this event told of the end.
             self.serve(e.token, e.hup);
         }
-        if e.error && !self.wants(e.token) {
+        if e.error && self.is_deaf(e.token) {
             self.failed(e.token);
         }
         self.arm(e.token);
     }
-    /// A socket whose input is not wanted has an error: nobody would read it.
+    /// Nobody reads the socket, so nobody would hear of its end.
+    fn is_deaf(&self, t: Token) -> bool {
+        !self.wants(t) || self.conns.get(t).is_some_and(|io| io.kind == Kind::Connecting)
+    }
+    /// A socket whose input is not wanted, or not there yet, has an error: nobody would read it.
     #[cold]
     fn failed(&mut self, t: Token) {
-        let Some(io) = self.conns.get(t).filter(|io| io.kind == Kind::Stream) else { return };
-        if let Ok(Err(e)) = sockopt::socket_error(&io.fd) {
-            self.die(t, sock::reason(e));
+        let Some(io) = self.conns.get(t) else { return };
+        // What ICMP says of an attempt to connect; said of a connection it is only taken off the queue.
+        let icmp = icmp::take(&io.fd).filter(|_| io.kind == Kind::Connecting);
+        let error = sockopt::socket_error(&io.fd).ok().and_then(Result::err).map(sock::reason);
+        if let Some(why) = icmp.or(error).filter(|_| matches!(io.kind, Kind::Stream | Kind::Connecting)) {
+            self.die(t, why);
             self.ops();
         }
     }

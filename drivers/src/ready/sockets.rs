@@ -140,7 +140,10 @@ impl<A: App + 'static, P: Poller> Ready<A, P> {
                 self.tell(Input::Connected { conn: t, peer });
                 self.attend(t);
             }
-            Err(e) => self.die(t, sock::reason(e)),
+            Err(e) => {
+                let why = sock::refusal(&io.fd, e);
+                self.die(t, why);
+            }
         }
     }
     pub(super) fn send_to(&mut self, t: Token, to: Option<Addr>, data: Vec<u8>) {

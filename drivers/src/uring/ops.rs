@@ -69,7 +69,7 @@ impl<A: App + 'static> Driver<A> {
         if !self.conns.is_free(t) {
             return Ok(()); // the host sees to it; what is in flight for a token must stay where it is
         }
-        let fd = sock::prepare(to, o.bind.as_ref(), o.linger0, false)?;
+        let fd = sock::prepare(to, o, false)?;
         let to = sock::with_addr(to, |a| Ok(Box::new(a.clone())))?;
         let (at, len) = (to.as_ptr().cast(), to.addr_len());
         let mut io = Io::new(t, fd, Kind::Connecting);
@@ -104,7 +104,10 @@ impl<A: App + 'static> Driver<A> {
                 self.pump(t);
                 self.begin(t);
             }
-            Err(e) => self.die(t, sock::reason(e)),
+            Err(e) => {
+                let why = sock::refusal(&io.fd, e);
+                self.die(t, why);
+            }
         }
         self.ops();
     }
