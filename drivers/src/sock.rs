@@ -4,10 +4,14 @@ use proto_core::{Addr, ConnectOpts, Peer, Reason};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType, bind, connect, getpeername, getsockname,
+    AddressFamily, Protocol, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType, bind, connect, getpeername, getsockname,
     listen, socket_with, sockopt,
 };
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
+
+/// A raw socket hears of every packet of its protocol, so it has more room than others. The kernel gives what it allows.
+const RAW_BUFFER: usize = 1 << 20;
 
 /// What went wrong, in the contract's words.
 pub fn reason(e: Errno) -> Reason {
@@ -155,6 +159,17 @@ pub fn datagram(at: Option<&Addr>, to: Option<&Addr>, nonblocking: bool) -> rust
     if let Some(to) = to {
         with_addr(to, |a| connect(&fd, a))?;
     }
+    Ok(fd)
+}
+
+/// A socket for the packets of a protocol above IP.
+pub fn raw(at: IpAddr, protocol: u8, nonblocking: bool) -> rustix::io::Result<OwnedFd> {
+    let at = Addr::Ip(SocketAddr::new(at, 0));
+    let nonblock = if nonblocking { SocketFlags::NONBLOCK } else { SocketFlags::empty() };
+    let protocol = NonZeroU32::new(protocol.into()).map(Protocol::from_raw);
+    let fd = socket_with(family(&at), SocketType::RAW, SocketFlags::CLOEXEC | nonblock, protocol)?;
+    sockopt::set_socket_recv_buffer_size(&fd, RAW_BUFFER)?;
+    with_addr(&at, |a| bind(&fd, a))?;
     Ok(fd)
 }
 

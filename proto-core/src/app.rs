@@ -120,7 +120,7 @@ impl<'a, J, M> Cx<'a, J, M> {
     pub fn counters(&self) -> &crate::Counters {
         &self.env.counters
     }
-    /// A new token for one `Op::Connect`, `Op::Listen` or `Op::Udp`; more of them change nothing. `Op::Close` and
+    /// A new token for one `Op::Connect`, `Op::Listen`, `Op::Udp` or `Op::Raw`; more of them change nothing. `Op::Close` and
     /// `Op::Abort` before that end it: it, too, gets its `Closed`.
     pub fn token(&mut self, part: u8) -> Token {
         self.table.open_bare(part)

@@ -98,7 +98,7 @@ pub enum Input<'a, M> {
         /// Who.
         peer: Peer,
     },
-    /// `Op::Listen` or `Op::Udp` succeeded.
+    /// `Op::Listen`, `Op::Udp` or `Op::Raw` succeeded.
     Bound {
         /// The socket.
         socket: Token,

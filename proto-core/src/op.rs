@@ -1,6 +1,7 @@
 //! What an app asks of its driver.
 use crate::{Addr, Ask, OpId, Shard, Token};
 use alloc::{format, string::String, vec::Vec};
+use core::net::IpAddr;
 use core::time::Duration;
 
 /// How to connect.
@@ -44,6 +45,17 @@ pub enum Op<J, M> {
         bind: Option<Addr>,
         /// The only peer to exchange datagrams with, if there is one.
         to: Option<Addr>,
+    },
+    /// A socket for packets of one protocol above IP, which the app makes and takes apart itself. Used like a datagram
+    /// socket: what arrives over IPv4 has its IP header, over IPv6 it has none. Needs a privilege (`CAP_NET_RAW`): without it,
+    /// ends in `Closed(_, Prohibited)`. Ends in `Bound` or `Closed`.
+    Raw {
+        /// From `Cx::token`.
+        socket: Token,
+        /// Our address, or all of its family if it is unspecified.
+        at: IpAddr,
+        /// IANA's number: 6 is TCP.
+        protocol: u8,
     },
     /// Sends a datagram; if that is not possible now it is dropped and counted.
     SendTo {
@@ -121,6 +133,7 @@ impl<J, M> Op<J, M> {
             Op::Connect { conn, to, .. } => format!("connect {conn:?} to {to}"),
             Op::Listen { listener, at } => format!("listen {listener:?} at {at}"),
             Op::Udp { socket, bind, to } => format!("udp {socket:?} bind {bind:?} to {to:?}"),
+            Op::Raw { socket, at, protocol } => format!("raw {socket:?} protocol {protocol} at {at}"),
             Op::SendTo { socket, to, data } => format!("send {socket:?} to {to:?}: {data:02x?}"),
             Op::Relay { from, to, quota } => format!("relay {from:?} to {to:?} quota {quota:?}"),
             Op::Close { conn, linger } => format!("close {conn:?} linger {linger:?}"),

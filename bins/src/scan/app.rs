@@ -1,5 +1,6 @@
 //! The app: finds out what to scan, sends the probes that [`Sweep`] wants, and tells it what becomes of them.
 mod end;
+mod half;
 mod talk;
 
 use super::asking::Asking;
@@ -46,6 +47,8 @@ enum Stage {
     Asking,
     /// Waiting for a yes or no.
     Question(Vec<u8>),
+    /// Waiting for raw sockets.
+    Opening,
     /// Scanning.
     Scanning,
     /// Writing the result, and where it stopped if it did.
@@ -72,6 +75,8 @@ pub struct Scan {
     /// What the files hold: the earlier position, the earlier result.
     read: [Option<Bytes>; 2],
     capacity: usize,
+    /// Probes that may be under way at once.
+    window: u32,
     targets: Targets,
     digest: u64,
     seed: Option<u64>,
@@ -79,6 +84,7 @@ pub struct Scan {
     found: Found,
     old: BTreeSet<(IpAddr, u16)>,
     probes: Slots<Probe>,
+    raw: Option<half::Raw>,
     talks: Talks,
     began: Instant,
     /// Targets that an earlier run has done.
@@ -113,12 +119,14 @@ impl Scan {
             slurps: [None, None],
             read: [None, None],
             capacity: 0,
+            window: 0,
             targets,
             digest: 0,
             seed: None,
             sweep: None,
             old: BTreeSet::new(),
             probes: Slots::default(),
+            raw: None,
             talks: Talks::default(),
             began: Instant::default(),
             before: 0,
@@ -236,6 +244,7 @@ impl Scan {
             let text = format!("{} connections at once do not fit, {window} do", self.o.concurrency);
             self.note(&text, cx);
         }
+        self.window = window;
         let settings = Settings { window, timeout: self.o.timeout, retries: self.o.retries, rate: self.o.rate };
         let order = Order::new(pairs, self.seed, self.o.shard);
         let mut sweep = Sweep::new(order, self.o.ports.len(), settings, cx.now);
@@ -247,13 +256,19 @@ impl Scan {
             self.note(&text, cx);
         }
         self.sweep = Some(sweep);
+        if !self.open_raw(cx) {
+            self.go(cx);
+        }
+    }
+    /// All is ready.
+    fn go(&mut self, cx: &mut ScanCx<'_>) {
         self.began = cx.now;
         self.save_at = self.o.resume.as_ref().map(|_| cx.now.after(SAVE));
         self.show_at = self.o.progress.then(|| cx.now.after(SHOW.0));
         self.stage = Stage::Scanning;
         if self.o.form == Form::Text && self.o.ports.is_ranged() && !self.o.quiet {
             let sheet = report::Sheet { options: &self.o, targets: &self.targets, found: &self.found };
-            let header = sheet.header(window);
+            let header = sheet.header(self.window);
             self.print(&header, cx);
         }
     }
@@ -278,6 +293,10 @@ impl Scan {
         while let Some(sweep) = &mut self.sweep
             && let Some(target) = sweep.next(busy, cx.now)
         {
+            if self.raw.is_some() {
+                self.send_syn(target, cx);
+                continue;
+            }
             let Some((ip, _, port)) = self.place(target) else { continue };
             let to = Addr::Ip(SocketAddr::new(ip, port));
             let token = cx.token(PROBES);
@@ -471,17 +490,24 @@ impl Scan {
             Input::Closed(t, _) if Some(t) == self.out => cx.exit(Code::Ok as u8),
             Input::Closed(t, why) => match self.probes.remove(t) {
                 Some(Probe { target }) => self.failed(target, why, cx),
+                None if self.raw_closed(t, why, cx) => {}
                 None => self.hung_up(t, cx),
             },
             Input::Bytes(t, chunk) if Some(t) == self.stdin => self.answered(&chunk, false, cx),
             Input::Eof(t) if Some(t) == self.stdin => self.answered(&[], true, cx),
             Input::Bytes(t, chunk) => self.heard_bytes(t, &chunk, cx),
             Input::Eof(t) => self.hung_up(t, cx),
-            Input::Bound { socket, .. } => self.datagram(socket, None, cx),
-            Input::Datagram { socket, .. } => {
-                self.datagram(socket, Some(Verdict::Known(State::Open, Why::Response)), cx);
+            Input::Bound { socket, local } => {
+                if !self.raw_bound(socket, &local, cx) {
+                    self.datagram(socket, None, cx);
+                }
             }
-            Input::Unreachable { socket, why } => self.datagram(socket, Some(Verdict::of(why)), cx),
+            Input::Datagram { socket, from, data } => {
+                if !self.packet(socket, &from, data, cx) {
+                    self.datagram(socket, Some(Verdict::Known(State::Open, Why::Response)), cx);
+                }
+            }
+            Input::Unreachable { socket, why } if !self.is_raw(socket) => self.datagram(socket, Some(Verdict::of(why)), cx),
             Input::Writable(_) => self.pump(cx),
             Input::Answer(id, answer) if id.part() == KEEPER => self.kept(&answer, cx),
             Input::Answer(..) => self.slurp(&input, cx),

@@ -52,7 +52,7 @@ pub fn changes(s: &Sheet<'_>, old: &BTreeSet<(IpAddr, u16)>) -> Option<String> {
     let now = open_now(s);
     let hosts: BTreeSet<IpAddr> = match s.targets.len() {
         n if n <= old.len() as u64 => (0..n).filter_map(|n| s.targets.nth(n)).collect(),
-        _ => old.iter().map(|(ip, _)| *ip).filter(|ip| s.targets.has(*ip)).collect(),
+        _ => old.iter().map(|(ip, _)| *ip).filter(|ip| s.targets.place(*ip).is_some()).collect(),
     };
     let mut text = String::new();
     let mut say = |what: &str, (ip, port): &(IpAddr, u16)| {

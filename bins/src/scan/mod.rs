@@ -5,6 +5,7 @@
 //! | `ports`, `targets`, `services` | what to scan, and what it is called |
 //! | `order`, `pace` | in which order, how fast |
 //! | `sweep` | the scan itself: which probe is next, what became of it. Pure, without a driver |
+//! | `syn`, `probes` | packets of a half-open scan, questions to UDP services |
 //! | `found` | what is kept of the answers |
 //! | `report`, `json` | how it is shown |
 //! | `state`, `compare` | going on with an earlier scan; what has changed since one |
@@ -25,6 +26,7 @@ pub mod scripted;
 pub mod services;
 mod state;
 mod sweep;
+mod syn;
 #[cfg(test)]
 mod sweep_tests;
 mod table;

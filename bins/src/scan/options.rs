@@ -19,6 +19,18 @@ pub enum Form {
     Grepable,
 }
 
+/// How TCP ports are asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum How {
+    /// By connecting.
+    #[default]
+    Connect,
+    /// By half a connection, through a raw socket.
+    Syn,
+    /// The second if it is allowed, else the first.
+    Auto,
+}
+
 /// What is sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Protocol {
@@ -59,6 +71,8 @@ pub struct Options {
     pub ports: Ports,
     /// What is sent.
     pub protocol: Protocol,
+    /// How TCP ports are asked.
+    pub how: How,
     /// Probes under way at once.
     pub concurrency: u32,
     /// The longest wait for an answer.
@@ -113,6 +127,7 @@ impl Default for Options {
             exclude: Vec::new(),
             ports: Ports::default(),
             protocol: Protocol::Tcp,
+            how: How::Connect,
             concurrency: 100,
             timeout: Duration::from_secs(3),
             retries: 1,

@@ -68,6 +68,17 @@ impl Ports {
         let after = self.runs.partition_point(|(first, _)| *first <= port);
         after.checked_sub(1).and_then(|i| self.runs.get(i)).is_some_and(|(_, last)| port <= *last)
     }
+    /// Which one a port is: the reverse of [`Ports::nth`].
+    pub fn place(&self, port: u16) -> Option<u32> {
+        let mut before = 0;
+        for (first, last) in &self.runs {
+            if (*first..=*last).contains(&port) {
+                return Some(before + u32::from(port - first));
+            }
+            before += u32::from(last - first) + 1;
+        }
+        None
+    }
     /// All, ascending.
     pub fn iter(&self) -> impl Iterator<Item = u16> {
         self.runs.iter().flat_map(|(first, last)| *first..=*last)
@@ -127,6 +138,7 @@ mod tests {
             assert_eq!(all.len() as u32, len);
             let by_place: Vec<u16> = (0..len).filter_map(|n| ports.nth(n)).collect();
             assert_eq!(by_place, all);
+            assert!((0..len).zip(&all).all(|(n, port)| ports.place(*port) == Some(n)) && ports.place(0).is_none());
             assert_eq!(ports.nth(len), None);
             assert!(all.iter().all(|p| ports.contains(*p)) && !ports.contains(0));
         }

@@ -146,6 +146,8 @@ pub struct Targets {
     /// For each block, how many addresses come before it.
     before: Vec<u64>,
     len: u64,
+    /// Of each block by its first address: the last one, and how many addresses come before.
+    index: BTreeMap<(bool, u128), (u128, u64)>,
     /// Taken already or excluded: the last address of each run by its first.
     seen: BTreeMap<(bool, u128), u128>,
     names: BTreeMap<IpAddr, String>,
@@ -183,6 +185,7 @@ impl Targets {
         }
         for piece in pieces.into_iter().rev() {
             self.before.push(self.len);
+            self.index.insert((piece.v6, piece.first), (piece.last, self.len));
             self.len = self.len.saturating_add(piece.len());
             self.blocks.push(piece);
         }
@@ -208,10 +211,15 @@ impl Targets {
         let (block, before) = (self.blocks.get(i)?, self.before.get(i)?);
         (n < self.len).then(|| block.nth(n - before))
     }
-    /// The address is one of them.
-    pub fn has(&self, ip: IpAddr) -> bool {
+    /// Which one the address is: the reverse of [`Targets::nth`].
+    pub fn place(&self, ip: IpAddr) -> Option<u64> {
         let (v6, n) = number(ip);
-        self.blocks.iter().any(|b| b.v6 == v6 && (b.first..=b.last).contains(&n))
+        let ((_, first), (last, before)) = self.index.range((v6, 0)..=(v6, n)).next_back()?;
+        (n <= *last).then(|| before.saturating_add(u64::try_from(n - first).unwrap_or(u64::MAX)))
+    }
+    /// There are addresses of IPv6, or of IPv4, among them.
+    pub fn has_family(&self, v6: bool) -> bool {
+        self.blocks.iter().any(|b| b.v6 == v6)
     }
     /// What an address was called.
     pub fn name(&self, ip: IpAddr) -> Option<&str> {
@@ -314,6 +322,10 @@ mod tests {
             }
             let got: Vec<u64> = (0..t.len()).filter_map(|n| t.nth(n)).map(|ip| (number(ip).1 & 0xff) as u64).collect();
             assert_eq!(got, want, "seed {seed}");
+            for n in 0..t.len() {
+                assert_eq!(t.nth(n).and_then(|ip| t.place(ip)), Some(n), "seed {seed}");
+            }
+            assert!(gone.iter().all(|g| t.place([10, 0, 0, *g as u8].into()).is_none()), "seed {seed}");
         }
     }
 

@@ -3,7 +3,7 @@ use super::simulate;
 use crate::cli::{DriverArgs, Plan, Tool, duration};
 use crate::dialer::{Family, Source};
 use crate::outcome::{Code, Failure};
-use crate::scan::options::{Form, MANY, Protocol};
+use crate::scan::options::{Form, How, MANY, Protocol};
 use crate::scan::ports::Ports;
 use crate::scan::targets::{Item, Targets};
 use crate::scan::{Listed, Options, Scan, services};
@@ -51,7 +51,7 @@ pub struct PortScanTool {
     #[arg(long, conflicts_with_all = ["syn", "banner"], help_heading = "What")]
     udp: bool,
     /// Half-open connections by a raw socket (also -sS)
-    #[arg(long, help_heading = "What")]
+    #[arg(long, conflicts_with = "banner", help_heading = "What")]
     syn: bool,
     /// How TCP is scanned: connect, syn, or auto (half-open where that is possible)
     #[arg(long, value_name = "HOW", value_parser = ["auto", "connect", "syn"], conflicts_with_all = ["syn", "udp"], help_heading = "What")]
@@ -201,6 +201,11 @@ impl PortScanTool {
             exclude,
             ports,
             protocol: if self.udp { Protocol::Udp } else { Protocol::Tcp },
+            how: match (self.syn, self.scan.as_deref()) {
+                (true, _) | (_, Some("syn")) => How::Syn,
+                (_, Some("auto")) => How::Auto,
+                _ => How::Connect,
+            },
             concurrency: self.concurrency,
             timeout: self.timeout,
             retries: self.retries,
@@ -265,10 +270,6 @@ impl Tool for PortScanTool {
             _ => arg,
         }
     }
-    fn instead(&self) -> Option<Result<Code, Failure>> {
-        let syn = self.syn || self.scan.as_deref() == Some("syn");
-        syn.then(|| Err(Failure::new(Code::Local, "SYN scan needs a raw socket, which this build does not open")))
-    }
     fn simulate(&self) -> Result<Code, Failure> {
         let options = self.options()?;
         simulate::scanned_host(self, self.driver.sim.as_ref(), &options)
@@ -276,11 +277,7 @@ impl Tool for PortScanTool {
     fn plan(&self) -> Result<Plan, Failure> {
         let options = self.options()?;
         let stdin = std::io::stdin().is_terminal() && self.may_ask(&options);
-        let mut notes = Vec::new();
-        if self.scan.as_deref() == Some("auto") {
-            notes.push("SYN scan needs CAP_NET_RAW; using connect scan".into());
-        }
-        Ok(Plan { config: Config { stdin, ..Config::default() }, notes, ..Plan::default() })
+        Ok(Plan { config: Config { stdin, ..Config::default() }, ..Plan::default() })
     }
     fn app(&self, _: Shard) -> Scan {
         // What is wrong with the command line was said by `plan`.

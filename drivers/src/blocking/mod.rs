@@ -22,6 +22,7 @@ pub use limits::facts;
 use parking_lot::{Mutex, MutexGuard};
 use proto_core::{Addr, App, Input, Instant, Reason, Slots, Token, Trouble};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use socket::{Io, Kind, Socket};
 use std::any::Any;
@@ -288,7 +289,12 @@ impl<A: App + 'static> State<A> {
         let done = match op {
             NetOp::Connect(t, to, o) => self.connect(t, &to, &o).map_err(|why| (t, why)),
             NetOp::Listen(t, at) => self.open_listener(t, &at).map_err(|why| (t, why)),
-            NetOp::Udp(t, at, to) => self.open_datagrams(t, at.as_ref(), to.as_ref()).map_err(|why| (t, why)),
+            NetOp::Udp(t, at, to) => {
+                self.open_datagrams(t, sock::datagram(at.as_ref(), to.as_ref(), false)).map_err(|why| (t, why))
+            }
+            NetOp::Raw(t, at, protocol) => {
+                self.open_datagrams(t, sock::raw(at, protocol, false)).map_err(|why| (t, why))
+            }
             NetOp::SendTo(t, to, data) => {
                 self.send_to(t, to, data);
                 Ok(())
@@ -325,8 +331,8 @@ impl<A: App + 'static> State<A> {
         self.news.push_back(News::Bound(t, local));
         Ok(())
     }
-    fn open_datagrams(&mut self, t: Token, at: Option<&Addr>, to: Option<&Addr>) -> Result<(), Reason> {
-        let fd = sock::datagram(at, to, false).map_err(sock::reason)?;
+    fn open_datagrams(&mut self, t: Token, opened: rustix::io::Result<OwnedFd>) -> Result<(), Reason> {
+        let fd = opened.map_err(sock::reason)?;
         let local = sock::local(&fd);
         self.datagrams(t, fd)?;
         self.news.push_back(News::Bound(t, local));

@@ -25,6 +25,7 @@ use proto_core::{
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::IsTerminal;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ pub enum NetOp {
     Listen(Token, Addr),
     /// See [`Op::Udp`]: bind, peer.
     Udp(Token, Option<Addr>, Option<Addr>),
+    /// See [`Op::Raw`].
+    Raw(Token, IpAddr, u8),
     /// See [`Op::SendTo`].
     SendTo(Token, Option<Addr>, Vec<u8>),
     /// See [`Op::Close`]; the linger time runs already.
@@ -343,7 +346,7 @@ impl<A: App + 'static> Host<A> {
     /// The op wants a socket for a token that is gone, or has one.
     pub fn is_misplaced(&mut self, op: &Op<A::Job, A::Msg>) -> bool {
         match *op {
-            Op::Connect { conn: t, .. } | Op::Listen { listener: t, .. } | Op::Udp { socket: t, .. } => {
+            Op::Connect { conn: t, .. } | Op::Listen { listener: t, .. } | Op::Udp { socket: t, .. } | Op::Raw { socket: t, .. } => {
                 !self.table.engage(t)
             }
             _ => false,
@@ -358,6 +361,7 @@ impl<A: App + 'static> Host<A> {
             Op::Connect { conn, to, opts } => return Some(NetOp::Connect(conn, to, opts)),
             Op::Listen { listener, at } => return Some(NetOp::Listen(listener, at)),
             Op::Udp { socket, bind, to } => return Some(NetOp::Udp(socket, bind, to)),
+            Op::Raw { socket, at, protocol } => return Some(NetOp::Raw(socket, at, protocol)),
             Op::SendTo { socket, to, data } => return Some(NetOp::SendTo(socket, to, data)),
             Op::Abort(t) => return Some(NetOp::Abort(t)),
             Op::Close { conn, linger } => {

@@ -264,6 +264,8 @@ impl<A: App + 'static> Node<A> {
                 let bound = w.udp(self.id, socket, bind.as_ref(), to.as_ref()).map(Addr::Ip);
                 self.bound(socket, Kind::Datagram, bound);
             }
+            // The network has connections and datagrams, no packets.
+            Op::Raw { socket, .. } => self.news.push_back(News::Closed(socket, Reason::Unsupported)),
             Op::SendTo { socket, to, data } => {
                 let n = data.len() as u64;
                 if w.send_to(self.id, socket, to.as_ref(), data) {

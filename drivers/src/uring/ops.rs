@@ -24,6 +24,9 @@ impl<A: App + 'static> Driver<A> {
             NetOp::Udp(t, at, to) => sock::datagram(at.as_ref(), to.as_ref(), false)
                 .map(|fd| self.bound(t, fd, Kind::Datagram))
                 .map_err(|e| (t, e)),
+            NetOp::Raw(t, at, protocol) => {
+                sock::raw(at, protocol, false).map(|fd| self.bound(t, fd, Kind::Datagram)).map_err(|e| (t, e))
+            }
             NetOp::SendTo(t, to, data) => {
                 self.send_to(t, to, data);
                 Ok(())
