@@ -20,7 +20,7 @@ mod login;
 mod target;
 
 /// Part bytes of questions and jobs.
-const NAMES: u8 = 2;
+pub(super) const NAMES: u8 = 2;
 const JUDGES: u8 = 3;
 const FILES: u8 = 4;
 /// When a failed login is told.
@@ -43,6 +43,8 @@ pub struct Options {
     pub pending: usize,
     /// Sessions of one user at once.
     pub per_user: Option<u32>,
+    /// Name servers to ask instead of those of `resolv.conf`.
+    pub dns: Vec<SocketAddr>,
 }
 
 impl Default for Options {
@@ -55,6 +57,7 @@ impl Default for Options {
             bind: None,
             pending: 1024,
             per_user: None,
+            dns: Vec::new(),
         }
     }
 }
@@ -96,8 +99,8 @@ impl Proxy {
             conns: Conns::new(0),
             sessions: BTreeMap::new(),
             clients: Slots::default(),
+            lookups: Lookups::new(NAMES, options.dns.clone()),
             options,
-            lookups: Lookups::new(NAMES),
             guard: Guard::default(),
             reload: Reload::new(FILES),
             judged: BTreeMap::new(),
@@ -266,6 +269,11 @@ impl App for Proxy {
             }
             other => other,
         };
+        let is_of_a_name = self.lookups.handle(&input, cx);
+        self.known_now(cx);
+        if is_of_a_name {
+            return self.settle(cx);
+        }
         if self.service.handle(&input, cx) == Life::Drain {
             self.drain(cx);
         }
@@ -283,11 +291,6 @@ impl App for Proxy {
             }
             Input::Relayed { from, end, .. } => self.relayed(from, end, cx),
             Input::Closed(t, why) => self.closed(t, why, cx),
-            Input::Answer(id, answer) if id.part() == NAMES => {
-                if let Some((t, ips)) = self.lookups.answered(id, answer) {
-                    self.resolved(t, ips, cx);
-                }
-            }
             Input::Answer(id, answer) if id.part() == FILES => {
                 if let Some(done) = self.reload.answered(id, answer, &self.options.sources, cx) {
                     self.reloaded(done, cx);
@@ -307,6 +310,7 @@ impl App for Proxy {
     fn deadline(&self) -> Option<Deadline> {
         let timer = self.timers.next().map(|(at, _)| Deadline { at, since: at, why: "a session" });
         let conns = Deadline::earliest(self.conns.deadline(), timer);
+        let conns = Deadline::earliest(self.lookups.deadline(), conns);
         Deadline::earliest(self.service.deadline(), conns)
     }
     fn work(job: Check) -> Note {

@@ -9,10 +9,10 @@ use crate::socks::policy::{Rule, Where, Who, address_of};
 use crate::socks::proxy::{Options, Proxy};
 use crate::socks::users;
 use clap::Parser;
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use drivers::Kind;
-use proto_core::Shard;
+use proto_core::{Shard, dns};
 use std::io::{BufRead, Write};
 use std::net::ToSocketAddrs;
 use std::os::unix::fs::MetadataExt;
@@ -71,6 +71,9 @@ pub struct Socks5Tool {
     /// Our own address on connections to targets
     #[arg(long, value_name = "ADDR")]
     bind_out: Option<IpAddr>,
+    /// Ask this name server instead of those of /etc/resolv.conf (repeatable)
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = name_server)]
+    dns: Vec<SocketAddr>,
     /// How long resolving and connecting may take together
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration, help_heading = "Limits")]
     connect_timeout: Duration,
@@ -89,6 +92,11 @@ pub struct Socks5Tool {
     /// The user of --dry-run
     #[arg(long, value_name = "NAME", requires = "dry_run", help_heading = "Instead")]
     user: Option<String>,
+}
+
+fn name_server(s: &str) -> Result<SocketAddr, String> {
+    let bare = || s.trim_matches(['[', ']']).parse().map(|ip: IpAddr| SocketAddr::new(ip, dns::PORT));
+    s.parse().or_else(|_| bare()).map_err(|_| format!("'{s}' is not an address such as 9.9.9.9 or [::1]:5353"))
 }
 
 fn host_port(s: &str) -> Result<(String, u16), String> {
@@ -218,6 +226,7 @@ impl Tool for Socks5Tool {
             bind: self.bind_out,
             pending: self.max_pending as usize,
             per_user: self.max_per_user,
+            dns: self.dns.clone(),
         };
         Proxy::new(Settings::new(&args, Some(SESSIONS)), options)
     }

@@ -88,7 +88,7 @@ impl Proxy {
     }
     /// The session wants nothing more: what was asked for it is given up.
     pub(super) fn leave(&mut self, t: Token, cx: &mut ProxyCx<'_>) {
-        self.lookups.give_up(t, cx);
+        self.lookups.give_up(t);
         if let Some(Phase::Connecting(attempts)) = self.sessions.get_mut(&t).map(|s| &mut s.phase) {
             attempts.abort(cx);
         }

@@ -1,11 +1,12 @@
 //! Where a client wants to go, and the way there.
 use super::{Proxy, ProxyCx};
-use crate::coro_http::reach;
+use crate::reach;
 use crate::socks::connector::Attempts;
 use crate::socks::policy::{Who, address_of};
 use crate::socks::session::{Flow, Phase};
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use proto_core::dns::{Known, Unresolved};
 use proto_core::socks5::{Address, Command, Host, Reply};
 use proto_core::{Addr, Deadline, Peer, Reason, Token};
 
@@ -42,9 +43,14 @@ impl Proxy {
         if let Err(rule) = self.options.access.policy.check_name(&self.who(t), name, address.port) {
             return self.deny(t, &rule, cx);
         }
-        match self.lookups.resolve(t, name, cx) {
-            Some(ips) => self.connect(t, Some(name), &ips, address.port, limit, cx),
-            None => self.set(t, Phase::Resolving { name: name.into(), port: address.port, limit }, cx),
+        self.set(t, Phase::Resolving { name: name.into(), port: address.port, limit }, cx);
+        self.lookups.start(t, name, cx);
+        self.known_now(cx);
+    }
+    /// Goes on with lookups that are over: some need nobody else.
+    pub(super) fn known_now(&mut self, cx: &mut ProxyCx<'_>) {
+        while let Some((t, known)) = self.lookups.next_done() {
+            self.resolved(t, known, cx);
         }
     }
     pub(super) fn who(&self, t: Token) -> Who<'_> {
@@ -53,15 +59,17 @@ impl Proxy {
     pub(super) fn deny(&mut self, t: Token, rule: &str, cx: &mut ProxyCx<'_>) {
         self.refuse(t, Reply::NotAllowed, format_args!("denied by rule: {rule}"), cx);
     }
-    pub(super) fn resolved(&mut self, t: Token, ips: Result<Vec<IpAddr>, Reason>, cx: &mut ProxyCx<'_>) {
+    fn resolved(&mut self, t: Token, known: Known, cx: &mut ProxyCx<'_>) {
         let Some(Phase::Resolving { name, port, limit }) = self.sessions.get(&t).map(|s| &s.phase) else { return };
         let (name, port, limit) = (name.clone(), *port, *limit);
-        match ips {
+        match known {
             Ok(ips) => self.connect(t, Some(&name), &ips, port, limit, cx),
-            Err(Reason::TimedOut) => {
-                self.refuse(t, Reply::HostUnreachable, format_args!("the resolver does not answer"), cx);
+            Err(Unresolved::NoSuchName) => self.refuse(t, Reply::HostUnreachable, format_args!("name not found"), cx),
+            Err(Unresolved::Busy) => {
+                self.refused += 1;
+                self.refuse(t, Reply::GeneralFailure, format_args!("too many lookups under way"), cx);
             }
-            Err(_) => self.refuse(t, Reply::HostUnreachable, format_args!("name not found"), cx),
+            Err(why) => self.refuse(t, Reply::HostUnreachable, format_args!("{why}"), cx),
         }
     }
     /// Connects to those of `ips` that may be reached: to the very addresses that were checked.
