@@ -1,4 +1,5 @@
 //! The app: sessions from their handshake to their end.
+use super::association::SOCKETS;
 use super::auth::{Access, Reload, Sources};
 use super::connector::OUT;
 use super::guard::Guard;
@@ -17,12 +18,15 @@ use std::collections::BTreeMap;
 
 mod ends;
 mod login;
+mod sockets;
 mod target;
 
 /// Part bytes of questions and jobs.
 pub(super) const NAMES: u8 = 2;
 const JUDGES: u8 = 3;
 const FILES: u8 = 4;
+/// How long a client may take to close its side.
+const LINGER: Duration = Duration::from_secs(2);
 /// When a failed login is told.
 const PENALTY: Duration = Duration::from_secs(1);
 
@@ -43,6 +47,10 @@ pub struct Options {
     pub pending: usize,
     /// Sessions of one user at once.
     pub per_user: Option<u32>,
+    /// UDP associations at once; with 0 the command is refused.
+    pub associations: usize,
+    /// BIND is served.
+    pub bind_command: bool,
     /// Name servers to ask instead of those of `resolv.conf`.
     pub dns: Vec<SocketAddr>,
 }
@@ -57,6 +65,8 @@ impl Default for Options {
             bind: None,
             pending: 1024,
             per_user: None,
+            associations: 0,
+            bind_command: false,
             dns: Vec::new(),
         }
     }
@@ -85,8 +95,13 @@ pub struct Proxy {
     number: u64,
     jobs: u64,
     stopping: bool,
+    associations: usize,
     /// What was refused, for statistics.
     pub refused: u64,
+    /// Datagrams that were dropped, of associations that are over.
+    pub dropped: u64,
+    /// Where each listener listens.
+    doors: Slots<SocketAddr>,
 }
 
 type ProxyCx<'a> = ServerCx<'a, Check>;
@@ -111,7 +126,10 @@ impl Proxy {
             number: 0,
             jobs: 0,
             stopping: false,
+            associations: 0,
             refused: 0,
+            dropped: 0,
+            doors: Slots::default(),
         }
     }
     fn start(&mut self, start: &Start, cx: &mut ProxyCx<'_>) {
@@ -119,8 +137,12 @@ impl Proxy {
         let half = u32::try_from(start.capacity / 2).unwrap_or(u32::MAX).max(1);
         let max = &mut self.service.settings.max;
         *max = if *max == 0 { half } else { (*max).min(half) };
-        let ips = start.listeners.iter().filter(|l| l.token.part() == 0);
-        self.listeners = ips.filter_map(|l| if let Addr::Ip(a) = l.at { Some(a) } else { None }).collect();
+        for l in start.listeners.iter().filter(|l| l.token.part() == 0) {
+            if let Addr::Ip(a) = l.at {
+                self.listeners.push(a);
+                self.doors.insert(l.token, a);
+            }
+        }
         let at = start.port().map_or_else(|| "a unix socket".into(), |p| format!("port {p}"));
         self.service.start(start, &format!("SOCKS5 proxy listening on {at}"), cx);
         if start.shard.0 == 0 {
@@ -148,7 +170,7 @@ impl Proxy {
         }
     }
 
-    fn accepted(&mut self, t: Token, peer: &Peer, cx: &mut ProxyCx<'_>) {
+    fn accepted(&mut self, t: Token, listener: Token, peer: &Peer, cx: &mut ProxyCx<'_>) {
         let from = if let Addr::Ip(a) = &peer.remote { Some(a.ip().to_canonical()) } else { None };
         let brute = from.is_some_and(|ip| self.guard.is_refused(ip, cx.now));
         let refusal = if brute { Err(Refusal::Address) } else { self.service.admit(t, peer, cx) };
@@ -164,7 +186,8 @@ impl Proxy {
         self.number += 1;
         let (number, peer) = (self.number, peer.remote.clone());
         let phase = Phase::Handshake;
-        self.sessions.insert(t, Session { number, peer, from, user: None, phase, target: String::new() });
+        let local = self.doors.get(listener).map(|a| a.ip().to_canonical()).filter(|ip| !ip.is_unspecified());
+        self.sessions.insert(t, Session { number, peer, from, local, user: None, phase, target: String::new() });
     }
     fn read(&mut self, t: Token, mut feed: Feed<'_>, cx: &mut ProxyCx<'_>) {
         loop {
@@ -198,8 +221,7 @@ impl Proxy {
 
     fn set(&mut self, t: Token, phase: Phase, _: &mut ProxyCx<'_>) {
         let Some(s) = self.sessions.get_mut(&t) else { return };
-        let waits = |p: &Phase| matches!(p, Phase::Resolving { .. } | Phase::Connecting(_));
-        let (before, after) = (waits(&s.phase), waits(&phase));
+        let (before, after) = (s.phase.is_under_way(), phase.is_under_way());
         self.connecting = self.connecting + usize::from(after) - usize::from(before);
         s.phase = phase;
         self.rearm(t);
@@ -236,6 +258,8 @@ impl Proxy {
         let now = cx.now;
         match self.sessions.get_mut(&t).map(|s| &mut s.phase) {
             Some(Phase::Penalty(_)) => self.judge(t, false, cx),
+            Some(Phase::Listening(_)) => self.refuse(t, Reply::HostUnreachable, format_args!("nobody has come"), cx),
+            Some(Phase::Opening(_)) => self.refuse(t, Reply::GeneralFailure, format_args!("timeout"), cx),
             Some(Phase::Resolving { .. }) => self.refuse(t, Reply::HostUnreachable, format_args!("timeout"), cx),
             Some(Phase::Connecting(attempts)) if attempts.is_late(now) => {
                 self.refuse(t, Reply::HostUnreachable, format_args!("timeout"), cx);
@@ -279,7 +303,14 @@ impl App for Proxy {
         }
         match input {
             Input::Start(start) => self.start(start, cx),
-            Input::Accepted { conn, peer, .. } if conn.part() == 0 => self.accepted(conn, &peer, cx),
+            Input::Accepted { conn, listener, peer } if conn.part() == 0 => self.accepted(conn, listener, &peer, cx),
+            Input::Accepted { conn, listener, peer } if conn.part() == SOCKETS => {
+                self.arrived(conn, listener, &peer, cx);
+            }
+            Input::Bound { socket, local } if socket.part() == SOCKETS => self.bound(socket, &local, cx),
+            Input::Datagram { socket, from, data } if socket.part() == SOCKETS => {
+                self.datagram(socket, &from, data, cx);
+            }
             Input::Connected { conn, peer } if conn.part() == OUT => self.connected(conn, &peer, cx),
             Input::Writable(t) if self.conns.peek(t).is_some() => {
                 let feed = self.conns.resume(t, cx);
@@ -288,6 +319,11 @@ impl App for Proxy {
             Input::Eof(t) if self.conns.peek(t).is_some() => {
                 let feed = self.conns.end(t, cx);
                 self.read(t, feed, cx);
+            }
+            // The connection of an association ends it, and says nothing else.
+            Input::Eof(t) if matches!(self.sessions.get(&t).map(|s| &s.phase), Some(Phase::Associated(_))) => {
+                self.leave(t, cx);
+                cx.close(t, LINGER);
             }
             Input::Relayed { from, end, .. } => self.relayed(from, end, cx),
             Input::Closed(t, why) => self.closed(t, why, cx),

@@ -63,6 +63,9 @@ struct Desk {
 
 impl Desk {
     fn new(options: Options) -> Desk {
+        Desk::with(options, Settings::default())
+    }
+    fn with(options: Options, settings: Settings) -> Desk {
         let mut table = Table::new(64 << 10, 64 << 10);
         let (stdout, stderr, listener) = (table.open(0), table.open(0), table.open(0));
         let at = Addr::Ip("127.0.0.1:1080".parse().unwrap());
@@ -82,7 +85,7 @@ impl Desk {
             wall: Wall::default(),
         };
         let (ops, env) = (VecDeque::new(), Env::new([0; 32], Wall::default(), Instant::default()));
-        let app = Proxy::new(Settings { quiet: true, ..Settings::default() }, options);
+        let app = Proxy::new(Settings { quiet: true, ..settings }, options);
         let mut desk = Desk { app, table, ops, env, now: Instant::default(), listener };
         desk.give(Input::Start(&start));
         desk
@@ -375,5 +378,65 @@ fn an_address_that_logged_in_may_come_without() {
         assert_eq!(greet(&mut desk, &[5, 1, 0]), if once { [5, 0] } else { [5, 255] });
         desk.now = desk.now.after(Duration::from_secs(601));
         assert_eq!(greet(&mut desk, &[5, 1, 0]), [5, 255], "for ten minutes");
+    }
+}
+
+/// A client that has a UDP relay: its connection, the relay's socket, and what is asked for besides.
+fn associated(desk: &mut Desk) -> (Token, Token) {
+    let conn = desk.table.open(0);
+    let (listener, remote) = (desk.listener, Addr::Ip("10.9.9.9:5".parse().unwrap()));
+    desk.give(Input::Accepted { conn, listener, peer: Peer { remote, local: None, fd: 0 } });
+    let ops = desk.bytes(conn, b"\x05\x01\x00\x05\x03\x00\x01\0\0\0\0\0\0");
+    let socket = ops.iter().find_map(|op| match op {
+        Op::Udp { socket, bind: Some(_), to: None } => Some(*socket),
+        _ => None,
+    });
+    let socket = socket.unwrap();
+    desk.give(Input::Bound { socket, local: Addr::Ip("127.0.0.1:4000".parse().unwrap()) });
+    assert_eq!(desk.heard(conn)[2..4], [5, 0]);
+    (conn, socket)
+}
+
+/// A datagram of the client's to 93.184.216.34.
+const PACKET: &[u8] = b"\0\0\0\x01\x5d\xb8\xd8\x22\0\x35question";
+
+#[test]
+fn datagrams_keep_an_association_alive_and_silence_ends_it() {
+    let options = Options { associations: 1, ..Options::default() };
+    let mut desk = Desk::with(options, Settings { idle: Some(Duration::from_secs(3600)), ..Settings::default() });
+    let (conn, socket) = associated(&mut desk);
+    let aborted = |desk: &mut Desk, at: u64| {
+        desk.now = Instant::from_nanos(at * 1_000_000_000);
+        let ops = desk.give(Input::Deadline);
+        ops.iter().any(|op| matches!(op, Op::Abort(t) if *t == conn))
+    };
+    assert!(!aborted(&mut desk, 3000));
+    let from = Addr::Ip("10.9.9.9:77".parse().unwrap());
+    desk.give(Input::Datagram { socket, from, data: &mut PACKET.to_vec() });
+    assert!(!aborted(&mut desk, 3700), "3,600 s since the last datagram, not since the first");
+    assert!(aborted(&mut desk, 6601));
+    // It ends with its connection, sockets and all.
+    let ops = desk.give(Input::Closed(conn, Reason::Aborted));
+    let closed = ops.iter().filter(|op| matches!(op, Op::Abort(t) if t.part() == super::association::SOCKETS)).count();
+    assert_eq!(closed, 2, "inside and outside");
+}
+
+#[test]
+fn sk_05_rules_hold_for_datagrams() {
+    for (deny, sent) in [("*:53", 0), ("93.184.216.0/24", 0), ("*:54", 1)] {
+        let access = Access { users: None, policy: policy(&[], &[deny]) };
+        let mut desk = Desk::new(Options { access, associations: 1, ..Options::default() });
+        let (_, socket) = associated(&mut desk);
+        let from = Addr::Ip("10.9.9.9:77".parse().unwrap());
+        let ops = desk.give(Input::Datagram { socket, from, data: &mut PACKET.to_vec() });
+        let mut out = 0;
+        for op in ops {
+            if let Op::Udp { socket, .. } = op {
+                let local = Addr::Ip("0.0.0.0:4001".parse().unwrap());
+                let ops = desk.give(Input::Bound { socket, local });
+                out += ops.iter().filter(|op| matches!(op, Op::SendTo { data, .. } if data == b"question")).count();
+            }
+        }
+        assert_eq!(out, sent, "--deny {deny}");
     }
 }

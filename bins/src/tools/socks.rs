@@ -68,6 +68,15 @@ pub struct Socks5Tool {
     /// Serve everybody who can connect, without a login
     #[arg(long, help_heading = "Access")]
     open: bool,
+    /// Serve UDP ASSOCIATE: relay datagrams
+    #[arg(long)]
+    udp: bool,
+    /// UDP associations at once
+    #[arg(long, value_name = "N", default_value = "1024", requires = "udp", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
+    max_udp: u32,
+    /// Serve BIND: listen for one connection from an address that the client names
+    #[arg(long)]
+    bind_cmd: bool,
     /// Our own address on connections to targets
     #[arg(long, value_name = "ADDR")]
     bind_out: Option<IpAddr>,
@@ -226,6 +235,8 @@ impl Tool for Socks5Tool {
             bind: self.bind_out,
             pending: self.max_pending as usize,
             per_user: self.max_per_user,
+            associations: if self.udp { self.max_udp as usize } else { 0 },
+            bind_command: self.bind_cmd,
             dns: self.dns.clone(),
         };
         Proxy::new(Settings::new(&args, Some(SESSIONS)), options)

@@ -20,6 +20,8 @@ mod reconnects;
 mod scenarios;
 mod simulated;
 mod socks;
+mod socks_names;
+mod socks_udp;
 mod statistics;
 mod tidy;
 mod tls_cases;

@@ -1,24 +1,23 @@
 //! `socks5_proxy` with real clients, bad clients, and targets that stall, reset and half-close.
-use proto_core::dns::{Class, Flags, Message, Section, Type, Writer};
 use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 use tests::process::{Ended, PATIENCE, Tool, have, until};
 use tests::scenario::drivers;
 
-fn patient(s: TcpStream) -> TcpStream {
+pub fn patient(s: TcpStream) -> TcpStream {
     s.set_read_timeout(Some(PATIENCE)).expect("a socket");
     s.set_write_timeout(Some(PATIENCE)).expect("a socket");
     s
 }
 
-fn connect(port: u16) -> TcpStream {
+pub fn connect(port: u16) -> TcpStream {
     patient(TcpStream::connect(("127.0.0.1", port)).expect("it listens"))
 }
 
 /// A proxy that leads to this machine, and its port.
-fn proxy(driver: &str, more: &[&str]) -> (Tool, u16) {
+pub fn proxy(driver: &str, more: &[&str]) -> (Tool, u16) {
     let mut tool = Tool::start("socks5_proxy", &[&["0", "--allow", "loopback", "--driver", driver], more].concat());
     let port = tool.port();
     assert!(tool.line().starts_with("Authentication: "));
@@ -26,7 +25,7 @@ fn proxy(driver: &str, more: &[&str]) -> (Tool, u16) {
 }
 
 /// A connection to `to` through the proxy.
-fn through(port: u16, to: SocketAddr) -> TcpStream {
+pub fn through(port: u16, to: SocketAddr) -> TcpStream {
     let mut s = connect(port);
     let SocketAddr::V4(to) = to else { panic!("IPv4 here") };
     s.write_all(&[5, 1, 0]).expect("it reads");
@@ -38,14 +37,14 @@ fn through(port: u16, to: SocketAddr) -> TcpStream {
     s
 }
 
-fn target() -> (TcpListener, SocketAddr) {
+pub fn target() -> (TcpListener, SocketAddr) {
     let l = TcpListener::bind("127.0.0.1:0").expect("a port");
     let at = l.local_addr().expect("it is bound");
     (l, at)
 }
 
 /// Answers each connection with one page.
-fn pages(n: usize) -> SocketAddr {
+pub fn pages(n: usize) -> SocketAddr {
     let (l, at) = target();
     std::thread::spawn(move || {
         for _ in 0..n {
@@ -203,7 +202,7 @@ fn bad_clients_hear_the_right_word_on_all_drivers() {
     }
 }
 
-fn byte(i: usize, salt: u64) -> u8 {
+pub fn byte(i: usize, salt: u64) -> u8 {
     ((i as u64 ^ salt << 40).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8
 }
 
@@ -363,7 +362,7 @@ fn tls_passes_untouched() {
 }
 
 /// A foreign client that is not everywhere: what it prints, or `None`.
-fn foreign(mut command: Command) -> Option<(Option<i32>, String)> {
+pub fn foreign(mut command: Command) -> Option<(Option<i32>, String)> {
     let out = command.output().ok()?;
     Some((out.status.code(), String::from_utf8_lossy(&out.stdout).into_owned()))
 }
@@ -478,78 +477,4 @@ fn dry_runs_and_hashed_passwords() {
     assert_eq!(curl(&["--socks5-hostname", &proxy, "-U", "alice:sesame", &url]).0, Some(97));
     assert_eq!(curl(&["--socks5-hostname", &proxy, "-U", "alice:open sesame", &url]).1, "203.0.113.45");
     assert_eq!(tool.stop().code, Some(0));
-}
-
-/// A name server on this machine, for as long as the test runs: `rebind.example` leads to each of `turns` in turn, `slow.example`
-/// nowhere, and every other name to 127.0.0.1.
-fn name_server(turns: &'static [&'static str]) -> SocketAddr {
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
-    let at = socket.local_addr().expect("it is bound");
-    std::thread::spawn(move || {
-        let (mut buf, mut turn) = ([0; 512], 0);
-        while let Ok((n, from)) = socket.recv_from(&mut buf) {
-            let Ok(query) = Message::parse(&buf[..n]) else { continue };
-            let Ok(Some(question)) = query.question() else { continue };
-            let name = question.name.to_string().to_lowercase();
-            let ip: IpAddr = match name.as_str() {
-                "slow.example." => continue,
-                "rebind.example." => turns[turn % turns.len()].parse().expect("an address"),
-                _ => Ipv4Addr::LOCALHOST.into(),
-            };
-            // Both questions of one lookup get the same address.
-            turn += usize::from(name == "rebind.example." && question.kind == Type::A);
-            let mut w = Writer::new(query.header().id, Flags::RESPONSE);
-            w.question(&question.name.to_domain(), question.kind, question.class.0).expect("it fits");
-            let (kind, data) = match ip {
-                IpAddr::V4(a) => (Type::A, a.octets().to_vec()),
-                IpAddr::V6(a) => (Type::AAAA, a.octets().to_vec()),
-            };
-            if kind == question.kind {
-                w.record(Section::Answer, &question.name, kind, Class::IN, 0, &data).expect("it fits");
-            }
-            let _ = socket.send_to(&w.finish(), from); // who has gone hears nothing
-        }
-    });
-    at
-}
-
-/// What a client that asks for that name and port hears, and the connection.
-fn ask_for(port: u16, name: &str, to: u16) -> (Option<u8>, TcpStream) {
-    let mut s = connect(port);
-    let head = [&b"\x05\x01\x00\x05\x01\x00\x03"[..], &[name.len() as u8], name.as_bytes(), &to.to_be_bytes()];
-    s.write_all(&head.concat()).expect("it reads");
-    let mut heard = [0; 12];
-    let got = s.read_exact(&mut heard);
-    (got.is_ok().then_some(heard[3]), s)
-}
-
-#[test]
-fn sk_02_names_are_looked_up_and_checked_on_all_drivers() {
-    let ns = name_server(&["127.0.0.1", "169.254.169.254", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "::1"]);
-    for driver in drivers() {
-        let (l, at) = target();
-        let dns = ns.to_string();
-        // The door to 127.0.0.1 is open; the name leads there, and then to others, which are refused in all spellings.
-        let args = ["0", "--allow", "127.0.0.1/32", "--dns", &dns, "-q", "--driver", driver];
-        let mut tool = Tool::start("socks5_proxy", &args);
-        let port = tool.port();
-        tool.line();
-        let slow = connect(port);
-        let mut waits = slow.try_clone().expect("a socket");
-        waits.write_all(b"\x05\x01\x00\x05\x01\x00\x03\x0cslow.example\x00\x50").expect("it reads");
-        let codes: Vec<Option<u8>> = (0..5).map(|_| ask_for(port, "rebind.example", at.port()).0).collect();
-        let mut sorted = codes.clone();
-        sorted.sort();
-        assert_eq!(sorted, [Some(0), Some(2), Some(2), Some(2), Some(2)], "{driver}: {codes:?}");
-        let (code, mut c) = ask_for(port, "good.example", at.port());
-        assert_eq!(code, Some(0), "{driver}: a slow name delays nobody else");
-        c.write_all(b"x").expect("it reads");
-        let mut got = 0;
-        while got == 0 {
-            let (t, _) = l.accept().expect("it connects"); // that of the first name is closed already
-            got = patient(t).read(&mut [0]).unwrap_or(0);
-        }
-        drop((c, slow, l)); // what relays may finish
-        assert_eq!(tool.stop().code, Some(0), "{driver}");
-    }
 }

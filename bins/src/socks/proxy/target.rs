@@ -10,6 +10,15 @@ use proto_core::dns::{Known, Unresolved};
 use proto_core::socks5::{Address, Command, Host, Reply};
 use proto_core::{Addr, Deadline, Peer, Reason, Token};
 
+/// What is to be done with the addresses of a target.
+#[derive(Clone, Copy)]
+struct Goal {
+    port: u16,
+    limit: Deadline,
+    /// To expect a connection from there, not to make one.
+    bind: bool,
+}
+
 impl Proxy {
     pub(super) fn request(&mut self, t: Token, command: Command, address: &Address<'_>, cx: &mut ProxyCx<'_>) {
         let Some(s) = self.sessions.get_mut(&t) else { return };
@@ -20,7 +29,12 @@ impl Proxy {
             let limit = p.options.per_user.zip(user.and_then(|u| p.by_user.get(u)));
             limit.is_some_and(|(limit, n)| *n > limit)
         };
-        if command != Command::Connect {
+        let allowed = match command {
+            Command::Connect => true,
+            Command::Bind => self.options.bind_command,
+            Command::UdpAssociate => self.options.associations > 0,
+        };
+        if !allowed {
             return self.refuse(t, Reply::CommandNotSupported, format_args!("command not supported"), cx);
         }
         if too_many(self) {
@@ -33,24 +47,31 @@ impl Proxy {
             return self.refuse(t, Reply::GeneralFailure, format_args!("too many connections under way"), cx);
         }
         let limit = Deadline::new(cx.now, self.options.connect_timeout, "connection");
+        if command == Command::UdpAssociate {
+            return self.associate(t, address, limit, cx);
+        }
+        let (bind, port) = (command == Command::Bind, address.port);
         let name = match address.host {
-            Host::Ip(ip) => return self.connect(t, None, &[ip], address.port, limit, cx),
+            Host::Ip(ip) => return self.checked(t, None, &[ip], Goal { port, limit, bind }, cx),
             Host::Name(name) => name,
         };
         if let Some(ip) = address_of(name) {
-            return self.connect(t, None, &[ip], address.port, limit, cx);
+            return self.checked(t, None, &[ip], Goal { port, limit, bind }, cx);
         }
-        if let Err(rule) = self.options.access.policy.check_name(&self.who(t), name, address.port) {
+        if let Err(rule) = self.options.access.policy.check_name(&self.who(t), name, port) {
             return self.deny(t, &rule, cx);
         }
-        self.set(t, Phase::Resolving { name: name.into(), port: address.port, limit }, cx);
+        self.set(t, Phase::Resolving { name: name.into(), port, limit, bind }, cx);
         self.lookups.start(t, name, cx);
         self.known_now(cx);
     }
     /// Goes on with lookups that are over: some need nobody else.
     pub(super) fn known_now(&mut self, cx: &mut ProxyCx<'_>) {
-        while let Some((t, known)) = self.lookups.next_done() {
-            self.resolved(t, known, cx);
+        while let Some((t, key, known)) = self.lookups.next_done() {
+            match self.sessions.get(&t).map(|s| &s.phase) {
+                Some(Phase::Associated(_)) => self.known_for_datagrams(t, key, &known, cx),
+                _ => self.resolved(t, known, cx),
+            }
         }
     }
     pub(super) fn who(&self, t: Token) -> Who<'_> {
@@ -60,10 +81,12 @@ impl Proxy {
         self.refuse(t, Reply::NotAllowed, format_args!("denied by rule: {rule}"), cx);
     }
     fn resolved(&mut self, t: Token, known: Known, cx: &mut ProxyCx<'_>) {
-        let Some(Phase::Resolving { name, port, limit }) = self.sessions.get(&t).map(|s| &s.phase) else { return };
-        let (name, port, limit) = (name.clone(), *port, *limit);
+        let Some(Phase::Resolving { name, port, limit, bind }) = self.sessions.get(&t).map(|s| &s.phase) else {
+            return;
+        };
+        let (name, goal) = (name.clone(), Goal { port: *port, limit: *limit, bind: *bind });
         match known {
-            Ok(ips) => self.connect(t, Some(&name), &ips, port, limit, cx),
+            Ok(ips) => self.checked(t, Some(&name), &ips, goal, cx),
             Err(Unresolved::NoSuchName) => self.refuse(t, Reply::HostUnreachable, format_args!("name not found"), cx),
             Err(Unresolved::Busy) => {
                 self.refused += 1;
@@ -72,16 +95,9 @@ impl Proxy {
             Err(why) => self.refuse(t, Reply::HostUnreachable, format_args!("{why}"), cx),
         }
     }
-    /// Connects to those of `ips` that may be reached: to the very addresses that were checked.
-    pub(super) fn connect(
-        &mut self,
-        t: Token,
-        name: Option<&str>,
-        ips: &[IpAddr],
-        port: u16,
-        limit: Deadline,
-        cx: &mut ProxyCx<'_>,
-    ) {
+    /// Goes on with those of `ips` that may be reached: with the very addresses that were checked.
+    fn checked(&mut self, t: Token, name: Option<&str>, ips: &[IpAddr], goal: Goal, cx: &mut ProxyCx<'_>) {
+        let Goal { port, limit, bind } = goal;
         let (policy, who) = (&self.options.access.policy, self.who(t));
         let mut why = None;
         let mut good = Vec::new();
@@ -98,6 +114,9 @@ impl Proxy {
                 Some(rule) => self.deny(t, &rule, cx),
                 None => self.refuse(t, Reply::HostUnreachable, format_args!("name without an address"), cx),
             };
+        }
+        if bind {
+            return self.bind(t, good.iter().map(IpAddr::to_canonical).collect(), limit, cx);
         }
         let mut attempts = Attempts::new(&good, port, limit);
         attempts.advance(t, self.options.bind, &mut self.clients, cx);
@@ -128,6 +147,10 @@ impl Proxy {
             return self.deny(t, "own listener", cx);
         }
         let bound = local.unwrap_or(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0));
+        self.forward(t, out, bound, cx);
+    }
+    /// The way is there: the client hears of it, and from now on bytes go both ways.
+    pub(super) fn forward(&mut self, t: Token, out: Token, bound: SocketAddr, cx: &mut ProxyCx<'_>) {
         let Some((server, tx)) = self.conns.machine(t, cx) else { return cx.abort(out) };
         if server.reply(tx, Reply::Succeeded, bound).is_err() {
             return cx.abort(out);
