@@ -77,6 +77,9 @@ pub struct Socks5Tool {
     /// Serve BIND: listen for one connection from an address that the client names
     #[arg(long)]
     bind_cmd: bool,
+    /// How bytes are passed on in bulk: within the kernel where the driver can (splice), or copied
+    #[arg(long, value_name = "copy|splice", default_value = "splice")]
+    relay: Passage,
     /// Our own address on connections to targets
     #[arg(long, value_name = "ADDR")]
     bind_out: Option<IpAddr>,
@@ -101,6 +104,15 @@ pub struct Socks5Tool {
     /// The user of --dry-run
     #[arg(long, value_name = "NAME", requires = "dry_run", help_heading = "Instead")]
     user: Option<String>,
+}
+
+/// How a relay passes bytes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub enum Passage {
+    /// By receiving and sending.
+    Copy,
+    /// Within the kernel, where that is possible.
+    Splice,
 }
 
 fn name_server(s: &str) -> Result<SocketAddr, String> {
@@ -209,6 +221,7 @@ impl Tool for Socks5Tool {
         let access = self.access()?;
         self.check_open()?;
         let mut plan = server_plan(Self::NAME, &self.args)?;
+        plan.config.splice = self.relay == Passage::Splice;
         if access.users.is_some() && self.args.workers.is_none() {
             plan.config.workers = std::thread::available_parallelism().map_or(1, Into::into);
         }
