@@ -4,8 +4,6 @@ use core::time::Duration;
 use proto_core::Instant;
 use std::collections::BTreeMap;
 
-/// Failed logins within [`MINUTE`] after which an address is refused for another.
-const FAILURES: u32 = 10;
 const MINUTE: Duration = Duration::from_secs(60);
 /// For so long an address that has logged in may come without.
 const KNOWN: Duration = Duration::from_secs(600);
@@ -13,8 +11,10 @@ const KNOWN: Duration = Duration::from_secs(600);
 const MOST: usize = 10_000;
 
 /// What is known of addresses.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Guard {
+    /// Failed logins within [`MINUTE`] after which an address is refused for another.
+    limit: u32,
     failures: BTreeMap<IpAddr, (Instant, u32)>,
     known: BTreeMap<IpAddr, Instant>,
 }
@@ -41,6 +41,10 @@ fn make_room<V: Copy>(map: &mut BTreeMap<IpAddr, V>, since: impl Fn(V) -> Instan
 }
 
 impl Guard {
+    /// After `limit` failed logins in a minute, an address is refused for another.
+    pub fn new(limit: u32) -> Self {
+        Guard { limit, failures: BTreeMap::new(), known: BTreeMap::new() }
+    }
     /// A login has failed.
     pub fn failed(&mut self, ip: IpAddr, now: Instant) {
         let ip = owner(ip);
@@ -50,13 +54,13 @@ impl Guard {
             (*since, *count) = (now, 0);
         }
         *count += 1;
-        if *count >= FAILURES {
+        if *count >= self.limit {
             *since = now; // the minute of refusal begins
         }
     }
     /// It has failed too often.
     pub fn is_refused(&self, ip: IpAddr, now: Instant) -> bool {
-        self.failures.get(&owner(ip)).is_some_and(|(since, n)| *n >= FAILURES && since.after(MINUTE) > now)
+        self.failures.get(&owner(ip)).is_some_and(|(since, n)| *n >= self.limit && since.after(MINUTE) > now)
     }
     /// Somebody there has logged in.
     pub fn succeeded(&mut self, ip: IpAddr, now: Instant) {
@@ -86,7 +90,7 @@ mod tests {
 
     #[test]
     fn ten_failures_in_a_minute_are_enough() {
-        let mut g = Guard::default();
+        let mut g = Guard::new(10);
         for n in 0..9 {
             g.failed(ip("10.0.0.1"), at(n));
         }
@@ -107,7 +111,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded() {
-        let mut g = Guard::default();
+        let mut g = Guard::new(10);
         for n in 0..30_000u32 {
             g.failed(IpAddr::V4((0x0a00_0000 + n).into()), at(1));
             g.succeeded(IpAddr::V4((0x0a00_0000 + n).into()), at(u64::from(n)));
@@ -118,7 +122,7 @@ mod tests {
 
     #[test]
     fn who_has_logged_in_is_known_for_ten_minutes() {
-        let mut g = Guard::default();
+        let mut g = Guard::new(10);
         g.succeeded(ip("10.0.0.1"), at(1));
         assert!(g.is_known(ip("10.0.0.1"), at(600)) && !g.is_known(ip("10.0.0.1"), at(601)));
         assert!(!g.is_known(ip("10.0.0.2"), at(2)));

@@ -47,6 +47,12 @@ pub struct Options {
     pub pending: usize,
     /// Sessions of one user at once.
     pub per_user: Option<u32>,
+    /// Of the handshake, and of what comes before its reply.
+    pub limits: Limits,
+    /// How long one direction may be over while the other is not.
+    pub half: Duration,
+    /// Failed logins of an address in a minute after which it is refused for another.
+    pub failures: u32,
     /// UDP associations at once; with 0 the command is refused.
     pub associations: usize,
     /// BIND is served.
@@ -65,6 +71,9 @@ impl Default for Options {
             bind: None,
             pending: 1024,
             per_user: None,
+            limits: Limits::default(),
+            half: Duration::from_secs(600),
+            failures: 10,
             associations: 0,
             bind_command: false,
             dns: Vec::new(),
@@ -115,8 +124,8 @@ impl Proxy {
             sessions: BTreeMap::new(),
             clients: Slots::default(),
             lookups: Lookups::new(NAMES, options.dns.clone()),
+            guard: Guard::new(options.failures),
             options,
-            guard: Guard::default(),
             reload: Reload::new(FILES),
             judged: BTreeMap::new(),
             timers: Timers::default(),
@@ -181,7 +190,7 @@ impl Proxy {
         let known = self.options.auth_once && from.is_some_and(|ip| self.guard.is_known(ip, cx.now));
         let users = self.options.access.users.is_some();
         let offers = Offers { open: !users || known, password: users };
-        let config = Config { offers, limits: Limits::default() };
+        let config = Config { offers, limits: self.options.limits };
         self.conns.insert(t, Server::new(config, cx.now), Vec::new(), cx);
         self.number += 1;
         let (number, peer) = (self.number, peer.remote.clone());
@@ -227,7 +236,7 @@ impl Proxy {
         self.rearm(t);
     }
     fn rearm(&mut self, t: Token) {
-        if let Some(d) = self.sessions.get(&t).and_then(Session::deadline) {
+        if let Some(d) = self.sessions.get(&t).and_then(|s| s.deadline(self.options.half)) {
             self.timers.arm(t, d.at);
         }
     }
@@ -246,7 +255,7 @@ impl Proxy {
         }
         while let Some(t) = self.timers.pop(cx.now) {
             let Some(s) = self.sessions.get_mut(&t) else { continue };
-            let Some(d) = s.deadline() else { continue };
+            let Some(d) = s.deadline(self.options.half) else { continue };
             if d.at > cx.now {
                 self.timers.arm(t, d.at);
                 continue;
@@ -255,7 +264,7 @@ impl Proxy {
         }
     }
     fn session_due(&mut self, t: Token, cx: &mut ProxyCx<'_>) {
-        let now = cx.now;
+        let (now, half) = (cx.now, self.options.half);
         match self.sessions.get_mut(&t).map(|s| &mut s.phase) {
             Some(Phase::Penalty(_)) => self.judge(t, false, cx),
             Some(Phase::Listening(_)) => self.refuse(t, Reply::HostUnreachable, format_args!("nobody has come"), cx),
@@ -265,7 +274,7 @@ impl Proxy {
                 self.refuse(t, Reply::HostUnreachable, format_args!("timeout"), cx);
             }
             Some(Phase::Connecting(_)) => self.next_attempt(t, cx),
-            Some(Phase::Relaying(flow)) if flow.is_stale(now) => {
+            Some(Phase::Relaying(flow)) if flow.is_stale(half, now) => {
                 self.say_of_client(t, format_args!("half closed for too long"), cx);
                 self.cut(t, cx);
             }

@@ -5,8 +5,6 @@ use core::net::IpAddr;
 use core::time::Duration;
 use proto_core::{Addr, Deadline, Instant, Token};
 
-/// How long one direction may be over while the other is not.
-const HALF: Duration = Duration::from_secs(600);
 /// How often a long session says what it has moved.
 const REPORT: Duration = Duration::from_secs(60);
 
@@ -123,9 +121,9 @@ impl Flow {
     pub fn is_over(&self) -> bool {
         self.moved.iter().all(Option::is_some)
     }
-    /// It has been half over for too long.
-    pub fn is_stale(&self, now: Instant) -> bool {
-        self.half.is_some_and(|at| at.after(HALF) <= now)
+    /// It has been half over for longer than `limit`.
+    pub fn is_stale(&self, limit: Duration, now: Instant) -> bool {
+        self.half.is_some_and(|at| at.after(limit) <= now)
     }
     /// A report is due.
     pub fn is_reporting(&mut self, now: Instant) -> bool {
@@ -157,15 +155,15 @@ pub struct Session {
 }
 
 impl Session {
-    /// What it waits for, but for the handshake, which its machine knows of.
-    pub fn deadline(&self) -> Option<Deadline> {
+    /// What it waits for, but for the handshake, which its machine knows of; `half` is how long it may be half over.
+    pub fn deadline(&self, half: Duration) -> Option<Deadline> {
         match &self.phase {
             Phase::Handshake | Phase::Judging { .. } | Phase::Associated(_) | Phase::Over => None,
             Phase::Penalty(d) | Phase::Resolving { limit: d, .. } => Some(*d),
             Phase::Opening(Opening { limit: d, .. }) | Phase::Listening(Listening { limit: d, .. }) => Some(*d),
             Phase::Connecting(attempts) => Some(attempts.deadline()),
             Phase::Relaying(flow) => {
-                let half = flow.half.map(|at| Deadline::new(at, HALF, "end of the other direction"));
+                let half = flow.half.map(|at| Deadline::new(at, half, "end of the other direction"));
                 Deadline::earliest(half, Some(Deadline::new(flow.reported, REPORT, "report")))
             }
         }

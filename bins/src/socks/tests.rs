@@ -13,6 +13,7 @@ use proto_core::{
 };
 use std::collections::VecDeque;
 
+mod limits;
 mod played;
 mod rules;
 

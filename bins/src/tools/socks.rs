@@ -251,6 +251,7 @@ impl Tool for Socks5Tool {
             associations: if self.udp { self.max_udp as usize } else { 0 },
             bind_command: self.bind_cmd,
             dns: self.dns.clone(),
+            ..Options::default()
         };
         Proxy::new(Settings::new(&args, Some(SESSIONS)), options)
     }
