@@ -182,7 +182,9 @@ fn over_tls_and_https_it_is_the_same() {
         let plain = ours(&nsd, name, kind, &["--tcp"]);
         let secured = |over: &str, port: &str, server: &str, more: &[&str]| {
             let mut command = Command::new(tool("dnsquery"));
-            command.args([name, "-t", kind, server, "-p", port, "--no-recursion", "--no-idn", "--over", over]).args(more);
+            command
+                .args([name, "-t", kind, server, "-p", port, "--no-recursion", "--no-idn", "--over", over])
+                .args(more);
             let out = command.output().unwrap();
             let text = String::from_utf8_lossy(&out.stdout).into_owned();
             let answers = text.lines().filter(|l| l.starts_with("Answer ")).filter_map(|l| l.split_once(": "));
@@ -191,18 +193,39 @@ fn over_tls_and_https_it_is_the_same() {
         };
         assert!(!plain.is_empty());
         for (over, port) in [("tls", &tls), ("https", &https)] {
-            let (code, answers, said) = secured(over, port, "@localhost", &["--ca", &ca, "--tries", "1"]);
+            let (code, answers, said) = secured(
+                over,
+                port,
+                "@localhost",
+                &["--ca", &ca, "--tries", "1", "--timeout", "30s", "--total-timeout", "60s"],
+            );
             assert_eq!((code, &answers), (Some(0), &plain), "{over}: {name} {kind}: {said}");
             // Who cannot prove who it is has not answered.
-            let (code, answers, said) = secured(over, port, "@localhost", &["--tries", "1"]);
+            let (code, answers, said) =
+                secured(over, port, "@localhost", &["--tries", "1", "--timeout", "30s", "--total-timeout", "60s"]);
             assert_eq!((code, answers.len()), (Some(6), 0), "{over}: {said}");
             assert!(said.contains("certificate verify failed"), "{over}: {said}");
-            let wrong = ["--ca", &ca, "--tries", "1", "--server-name", "other.example"];
+            let wrong = [
+                "--ca",
+                &ca,
+                "--tries",
+                "1",
+                "--timeout",
+                "30s",
+                "--total-timeout",
+                "60s",
+                "--server-name",
+                "other.example",
+            ];
             let (code, _, said) = secured(over, port, "@localhost", &wrong);
             assert!(code == Some(6) && said.contains("hostname mismatch"), "{over}: {said}");
         }
-        let (code, _, said) =
-            secured("https", &https, "@localhost", &["--ca", &ca, "--tries", "1", "--path", "/elsewhere"]);
+        let (code, _, said) = secured(
+            "https",
+            &https,
+            "@localhost",
+            &["--ca", &ca, "--tries", "1", "--timeout", "30s", "--total-timeout", "60s", "--path", "/elsewhere"],
+        );
         assert!(code == Some(7) && said.contains("answers 404 to a question"), "{said}");
     }
 }
