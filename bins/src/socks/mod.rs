@@ -5,7 +5,6 @@
 mod association;
 pub mod auth;
 mod connector;
-mod guard;
 mod lookup;
 pub mod policy;
 pub mod proxy;
@@ -13,5 +12,4 @@ mod session;
 #[cfg(test)]
 mod tests;
 pub mod text;
-pub mod users;
 pub mod visit;

@@ -2,11 +2,11 @@
 use super::association::SOCKETS;
 use super::auth::{Access, Reload, Sources};
 use super::connector::OUT;
-use super::guard::Guard;
 use super::lookup::Lookups;
 use super::session::{Phase, Session};
-use super::users::Check;
+use crate::lockout::Lockout;
 use crate::service::{Life, Note, Refusal, ServerCx, Service, Settings};
+use crate::users::Check;
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
@@ -93,7 +93,7 @@ pub struct Proxy {
     clients: Slots<Token>,
     options: Options,
     lookups: Lookups,
-    guard: Guard,
+    guard: Lockout,
     reload: Reload,
     /// The client of each login that is being checked.
     judged: BTreeMap<u64, Token>,
@@ -124,7 +124,7 @@ impl Proxy {
             sessions: BTreeMap::new(),
             clients: Slots::default(),
             lookups: Lookups::new(NAMES, options.dns.clone()),
-            guard: Guard::new(options.failures),
+            guard: Lockout::new(options.failures),
             options,
             reload: Reload::new(FILES),
             judged: BTreeMap::new(),

@@ -2,8 +2,8 @@
 use super::auth::Access;
 use super::policy::{Policy, Rule, Where};
 use super::proxy::{NAMES, Options, Proxy};
-use super::users::{Check, Users};
 use crate::service::{Note, Settings};
+use crate::users::{Check, Users};
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use proto_core::dns::{Class, Flags, Message, Section, Type, Writer};

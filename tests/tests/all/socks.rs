@@ -207,7 +207,7 @@ pub fn byte(i: usize, salt: u64) -> u8 {
 }
 
 /// Sends bytes in pieces of all sizes, then its end.
-fn send(mut to: TcpStream, len: usize, salt: u64) {
+pub fn send(mut to: TcpStream, len: usize, salt: u64) {
     let all: Vec<u8> = (0..len).map(|i| byte(i, salt)).collect();
     let (mut rest, mut n) = (&all[..], 1);
     while !rest.is_empty() {
@@ -220,7 +220,7 @@ fn send(mut to: TcpStream, len: usize, salt: u64) {
 }
 
 /// Reads to the end, in sips and draughts, so that the sender meets full buffers; whether it was all there.
-fn receive(mut from: TcpStream, len: usize, salt: u64) -> bool {
+pub fn receive(mut from: TcpStream, len: usize, salt: u64) -> bool {
     let (mut at, mut buf, mut turn) = (0, vec![0; 256 << 10], 0);
     loop {
         turn += 1;

@@ -3,7 +3,7 @@ use super::{Desk, PACKET, associated, users};
 use crate::service::{Note, Settings};
 use crate::socks::auth::Access;
 use crate::socks::proxy::Options;
-use crate::socks::users::Check;
+use crate::users::Check;
 use core::time::Duration;
 use proto_core::socks5::Limits;
 use proto_core::{Addr, Input, Instant, Op, Peer, Reason, RelayEnd, Token};

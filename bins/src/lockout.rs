@@ -12,11 +12,17 @@ const MOST: usize = 10_000;
 
 /// What is known of addresses.
 #[derive(Debug)]
-pub struct Guard {
+pub struct Lockout {
     /// Failed logins within [`MINUTE`] after which an address is refused for another.
     limit: u32,
     failures: BTreeMap<IpAddr, (Instant, u32)>,
     known: BTreeMap<IpAddr, Instant>,
+}
+
+impl Default for Lockout {
+    fn default() -> Self {
+        Lockout::new(10)
+    }
 }
 
 /// Whose address it is: in IPv6 the network, since everybody has 2^64 addresses.
@@ -40,10 +46,10 @@ fn make_room<V: Copy>(map: &mut BTreeMap<IpAddr, V>, since: impl Fn(V) -> Instan
     }
 }
 
-impl Guard {
+impl Lockout {
     /// After `limit` failed logins in a minute, an address is refused for another.
     pub fn new(limit: u32) -> Self {
-        Guard { limit, failures: BTreeMap::new(), known: BTreeMap::new() }
+        Lockout { limit, failures: BTreeMap::new(), known: BTreeMap::new() }
     }
     /// A login has failed.
     pub fn failed(&mut self, ip: IpAddr, now: Instant) {
@@ -90,7 +96,7 @@ mod tests {
 
     #[test]
     fn ten_failures_in_a_minute_are_enough() {
-        let mut g = Guard::new(10);
+        let mut g = Lockout::default();
         for n in 0..9 {
             g.failed(ip("10.0.0.1"), at(n));
         }
@@ -111,7 +117,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded() {
-        let mut g = Guard::new(10);
+        let mut g = Lockout::default();
         for n in 0..30_000u32 {
             g.failed(IpAddr::V4((0x0a00_0000 + n).into()), at(1));
             g.succeeded(IpAddr::V4((0x0a00_0000 + n).into()), at(u64::from(n)));
@@ -122,7 +128,7 @@ mod tests {
 
     #[test]
     fn who_has_logged_in_is_known_for_ten_minutes() {
-        let mut g = Guard::new(10);
+        let mut g = Lockout::default();
         g.succeeded(ip("10.0.0.1"), at(1));
         assert!(g.is_known(ip("10.0.0.1"), at(600)) && !g.is_known(ip("10.0.0.1"), at(601)));
         assert!(!g.is_known(ip("10.0.0.2"), at(2)));
