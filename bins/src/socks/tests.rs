@@ -13,6 +13,7 @@ use proto_core::{
 };
 use std::collections::VecDeque;
 
+mod datagrams;
 mod limits;
 mod played;
 mod rules;

@@ -13,15 +13,15 @@ use drivers::sim::{NodeConfig, NodeId, Plan, Sim, check_seeds};
 use proto_core::{Signal, echo::Mode};
 
 /// A simulated proxy with a target and clients.
-struct Stage {
-    sim: Sim,
-    proxy: NodeId,
+pub struct Stage {
+    pub sim: Sim,
+    pub proxy: NodeId,
     target: NodeId,
     ns: NodeId,
 }
 
 impl Stage {
-    fn new(seed: u64, plan: &str, options: Options) -> Stage {
+    pub fn new(seed: u64, plan: &str, options: Options) -> Stage {
         let mut sim = Sim::new(seed, plan.parse::<Plan>().unwrap());
         let settings =
             Settings { drain: Duration::from_secs(10), idle: Some(Duration::from_secs(3600)), ..Settings::default() };
@@ -29,7 +29,7 @@ impl Stage {
         let app = Proxy::new(settings, options);
         // The first node is 10.0.0.1; the third is a name server, which knows the target by another name.
         let files = vec![
-            ("etc/hosts".into(), b"10.0.0.2 target\n".to_vec()),
+            ("etc/hosts".into(), b"10.0.0.2 target\n10.0.0.3 ns\n".to_vec()),
             ("etc/resolv.conf".into(), b"nameserver 10.0.0.3\noptions timeout:1 attempts:5\n".to_vec()),
         ];
         let proxy = sim.add("proxy", app, NodeConfig { config, files, ..NodeConfig::server(1080) }).unwrap();
@@ -52,12 +52,12 @@ impl Stage {
         heard
     }
     /// Nothing is left over but listeners.
-    fn quiet(&mut self) -> Result<(), String> {
+    pub fn quiet(&mut self) -> Result<(), String> {
         self.sim.signal(self.ns, Duration::ZERO, Signal::Interrupt);
         self.sim.run(Duration::from_secs(1));
         self.sim.check_quiescent()
     }
-    fn log(&self) -> String {
+    pub fn log(&self) -> String {
         String::from_utf8_lossy(self.sim.stdout(self.proxy)).into_owned()
     }
 }
