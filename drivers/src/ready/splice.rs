@@ -48,9 +48,17 @@ impl<A: App + 'static, P: Poller> Ready<A, P> {
         let (r, w) = self.pipe.open()?;
         let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
         self.host.counters.syscalls += 1;
-        let Ok(n @ 1..) = splice(&from.fd, None, w, None, BUDGET, flags) else {
-            self.conns.get_mut(t)?.bulk = false;
-            return None;
+        let n = match splice(&from.fd, None, w, None, BUDGET, flags) {
+            Ok(n @ 1..) => n,
+            // An error of a socket is told once: a receive after it would find a clean end.
+            Err(e) if !matches!(e, Errno::AGAIN | Errno::INTR | Errno::INVAL | Errno::NOSYS | Errno::PERM) => {
+                self.die(t, sock::reason(e));
+                return Some(0);
+            }
+            _ => {
+                self.conns.get_mut(t)?.bulk = false;
+                return None;
+            }
         };
         let (mut left, mut failed) = (n, None);
         while left > 0 {
