@@ -49,6 +49,9 @@ pub struct TlsArgs {
     /// Cipher suites to offer, by their IANA names
     #[arg(long, value_name = "NAME,..", value_delimiter = ',', help_heading = "TLS")]
     pub ciphers: Vec<String>,
+    /// Key exchange groups to offer, by their IANA names
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',', help_heading = "TLS")]
+    pub groups: Vec<String>,
     /// How long a handshake may take
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration, help_heading = "TLS")]
     pub handshake_timeout: Duration,
@@ -71,6 +74,7 @@ impl TlsArgs {
         Ok(Common {
             versions: versions.filter_map(tls_version).collect(),
             suites: self.ciphers.clone(),
+            groups: self.groups.clone(),
             alpn: alpn.iter().map(|p| p.as_bytes().to_vec()).collect(),
             lenient: self.crl_policy == CrlPolicy::Warn,
             limits: Limits { handshake: self.handshake_timeout, ..Limits::default() },
@@ -153,7 +157,7 @@ pub struct ClientTlsArgs {
     /// Believe these CAs instead of the system's: a file, or a folder of files
     #[arg(long, alias = "tls-ca", value_name = "FILE", value_parser = PemFile::read_all, help_heading = "TLS")]
     pub ca: Option<PemFile>,
-    /// Whose CAs to believe without --ca: system, or bundled (Mozilla's list)
+    /// Whose CAs to believe without --ca: system (platform is the same), or bundled (Mozilla's list)
     #[arg(
         long,
         value_name = "WHOSE",
@@ -170,7 +174,7 @@ pub struct ClientTlsArgs {
     #[arg(long, value_name = "PIN", help_heading = "TLS")]
     pub pin: Vec<Pin>,
     /// The name to ask for and to check instead of HOST
-    #[arg(long, value_name = "NAME", help_heading = "TLS")]
+    #[arg(long, alias = "sni", value_name = "NAME", help_heading = "TLS")]
     pub server_name: Option<String>,
 }
 

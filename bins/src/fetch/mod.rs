@@ -6,6 +6,7 @@
 //! | `exchange`, `body`, `trouble` | one request and its answer; what goes wrong |
 //! | `run`, `judge` | where a URL stands; what an answer means for what is done next |
 //! | `net`, `tunnel` | connections, the pool of those that are free, layers |
+//! | `secured`, `handshake`, `report` | https: what makes it, what it tells, what goes wrong in it |
 //! | `address`, `request`, `upload` | URLs, heads and bodies that are sent |
 //! | `decode`, `file`, `show` | where bodies go |
 //! | `cookies`, `jar`, `secrets`, `prep` | what is kept and what is read before |
@@ -16,14 +17,17 @@ mod cookies;
 pub mod decode;
 mod exchange;
 mod file;
+mod handshake;
 mod jar;
 mod judge;
 mod net;
 pub mod options;
 mod prep;
+pub mod report;
 mod request;
 mod run;
 mod secrets;
+pub mod secured;
 mod show;
 mod trouble;
 mod tunnel;

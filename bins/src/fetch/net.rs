@@ -1,10 +1,11 @@
 //! Connections: how a host is reached, and a pool of those that are free.
 use super::address::{Address, Origin, Scheme};
 use super::options::Reach;
+use super::secured::Secured;
 use super::tunnel::Tunnel;
 use crate::cli::Cidr;
 use crate::dialer::{Dialer, Target};
-use crate::outcome::{Code, Failure};
+use crate::outcome::Failure;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use core::convert::Infallible;
 use core::net::IpAddr;
@@ -32,6 +33,8 @@ pub struct Key {
     origin: Origin,
     /// How it is reached.
     route: Route,
+    /// It was shown our certificate.
+    shown: bool,
 }
 
 /// How a host is reached.
@@ -103,13 +106,15 @@ fn is_exempt(list: &str, to: &Origin) -> bool {
 ///
 /// # Errors
 /// What this program cannot do.
-pub fn layers(to: &Origin, route: &Route) -> Result<Vec<Box<dyn Layer>>, Failure> {
+fn layers(key: &Key, tls: &Result<Secured, Failure>) -> Result<Vec<Box<dyn Layer>>, Failure> {
+    let Key { origin: to, route, shown } = key;
     let mut layers: Vec<Box<dyn Layer>> = Vec::new();
     if let Route::Tunnel(_) = route {
         layers.push(Box::new(Tunnel::new(to.host_port(), route.auth())));
     }
     if to.scheme == Scheme::Https {
-        return Err(Failure::new(Code::Tls, format!("https to {}: this program has no TLS", to.host_port())));
+        let tls = tls.as_ref().map_err(Failure::clone)?;
+        layers.push(tls.layer(&to.host, *shown)?);
     }
     Ok(layers)
 }
@@ -142,6 +147,7 @@ pub struct Net {
     /// The machines.
     pub conns: Conns<Client>,
     config: Arc<Config>,
+    tls: Result<Secured, Failure>,
     idle: Vec<Idle>,
     dialing: Option<(Dialer, Key)>,
     part: u8,
@@ -149,12 +155,17 @@ pub struct Net {
 }
 
 impl Net {
-    /// With the settings of the machines.
-    pub fn new(config: Config) -> Self {
+    /// With the settings of the machines, and of https.
+    pub fn new(config: Config, tls: Result<Secured, Failure>) -> Self {
         let (conns, config) = (Conns::new(CONNS), Arc::new(config));
-        Net { conns, config, idle: Vec::new(), dialing: None, part: *DIAL.start(), number: 0 }
+        Net { conns, config, tls, idle: Vec::new(), dialing: None, part: *DIAL.start(), number: 0 }
     }
-    /// A free connection, or else the beginning of a new one, of which [`Net::dialed`] tells.
+    fn key(&self, reach: &Reach, to: &Origin, home: bool) -> Key {
+        let shown = to.scheme == Scheme::Https && self.tls.as_ref().is_ok_and(|tls| tls.shows(home));
+        Key { origin: to.clone(), route: route(reach, to), shown }
+    }
+    /// A free connection, or else the beginning of a new one, of which [`Net::dialed`] tells. `home`: the command line led
+    /// there, and no redirect.
     ///
     /// # Errors
     /// This kind of connection cannot be had.
@@ -162,11 +173,11 @@ impl Net {
         &mut self,
         reach: &Reach,
         to: &Origin,
-        fresh: bool,
+        (home, fresh): (bool, bool),
         cx: &mut FetchCx<'_>,
     ) -> Result<Option<Link>, Failure> {
-        let key = Key { origin: to.clone(), route: route(reach, to) };
-        layers(to, &key.route)?;
+        let key = self.key(reach, to, home);
+        layers(&key, &self.tls)?;
         let old = |i: &Idle| cx.now.since(i.since) > IDLE;
         for t in self.idle.extract_if(.., |i| old(i)).map(|i| i.token).collect::<Vec<_>>() {
             self.conns.close(t);
@@ -192,7 +203,7 @@ impl Net {
             }
         };
         let (_, key) = self.dialing.take()?;
-        let layers = match layers(&key.origin, &key.route) {
+        let layers = match layers(&key, &self.tls) {
             Ok(layers) => layers,
             Err(failure) => return Some(Err(failure)),
         };
@@ -209,7 +220,7 @@ impl Net {
         DIAL.contains(&t.part()) && self.conns.peek(t).is_none()
     }
     /// Keeps a connection that is free; others are closed.
-    pub fn keep(&mut self, link: Link, reach: &Reach, to: &Origin, cx: &FetchCx<'_>) {
+    pub fn keep(&mut self, link: Link, (reach, to, home): (&Reach, &Origin, bool), cx: &FetchCx<'_>) {
         if !self.conns.peek(link.token).is_some_and(|c| !c.is_over() && c.machine.is_idle() && c.tail_len() == 0) {
             return self.conns.close(link.token);
         }
@@ -217,7 +228,7 @@ impl Net {
             let oldest = self.idle.remove(0);
             self.conns.close(oldest.token);
         }
-        let key = Key { origin: to.clone(), route: route(reach, to) };
+        let key = self.key(reach, to, home);
         let Link { token, number, remote, .. } = link;
         self.idle.push(Idle { key, token, number, remote, since: cx.now });
     }
@@ -239,7 +250,7 @@ impl Net {
 impl Key {
     /// A proxy that is asked for whole URLs is one server for all hosts.
     fn serves(&self, other: &Key) -> bool {
-        self.route == other.route && (matches!(self.route, Route::Proxy(_)) || self.origin == other.origin)
+        self.route == other.route && self.shown == other.shown && (matches!(self.route, Route::Proxy(_)) || self.origin == other.origin)
     }
 }
 
@@ -292,7 +303,7 @@ mod tests {
             let via = via.map(|v| Address::parse(v, false).expect("a URL"));
             let origin = Address::parse(url, false).expect("a URL").origin;
             let reach = Reach { via, tunnel, ..Reach::default() };
-            Key { route: route(&reach, &origin), origin }
+            Key { route: route(&reach, &origin), origin, shown: false }
         };
         let a = key("http://a/", None, false);
         assert!(a.serves(&key("http://a/x", None, false)));

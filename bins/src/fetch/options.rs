@@ -1,7 +1,10 @@
 //! What the command line asks for, as data.
 use super::address::Address;
+use super::report::Report;
+use super::secured::Secured;
 use super::upload::Upload;
 use crate::dialer::Family;
+use crate::outcome::{Code, Failure};
 use crate::text::Secret;
 use core::net::IpAddr;
 use core::time::Duration;
@@ -68,6 +71,14 @@ pub struct Options {
     pub lint: bool,
     /// Say why.
     pub explain: bool,
+    /// How https connections are secured, or why there can be none.
+    pub tls: Result<Secured, Failure>,
+    /// What is told of handshakes; `None`: only what is wrong with them.
+    pub report: Option<Report>,
+    /// A file to which the keys of https connections are added at the end.
+    pub keylog: Option<String>,
+    /// The tool's name, before what it complains of.
+    pub name: &'static str,
 }
 
 /// One URL and where its body goes.
@@ -77,6 +88,8 @@ pub struct Job {
     pub url: Address,
     /// Where to.
     pub out: Out,
+    /// Once more what the one before was, on a connection of its own that may continue its session.
+    pub again: bool,
 }
 
 /// Where a body goes.
@@ -185,6 +198,10 @@ impl Default for Options {
             http: http1::Config::CLIENT,
             lint: false,
             explain: false,
+            tls: Err(Failure::new(Code::Tls, "there is no TLS here")),
+            report: None,
+            keylog: None,
+            name: "httpclient",
         }
     }
 }

@@ -17,6 +17,8 @@ pub enum Waits {
     File,
     /// A connection.
     Connection,
+    /// Its layers: a tunnel to be open, a handshake to be over.
+    Handshake,
     /// `100 Continue`, until then.
     Continue(Instant),
     /// The answer.
@@ -101,6 +103,8 @@ pub struct Times {
     pub began: Instant,
     /// A connection was there.
     pub connected: Option<Instant>,
+    /// Its handshake was over.
+    pub secured: Option<Instant>,
     /// The last request was sent.
     pub sent: Option<Instant>,
     /// The first byte of the last answer came.
@@ -134,6 +138,8 @@ pub struct Run {
     pub remote: String,
     /// Only a new connection will do.
     pub fresh: bool,
+    /// See [`super::options::Job::again`].
+    pub again: bool,
     /// What is waited for.
     pub waits: Waits,
     /// The file.
@@ -169,6 +175,7 @@ impl Run {
             connects: 0,
             remote: String::new(),
             fresh: false,
+            again: false,
             waits: Waits::File,
             download: None,
             from: 0,
@@ -189,6 +196,7 @@ impl Run {
         match self.waits {
             Waits::File | Waits::Named | Waits::Disk | Waits::Leaving => "the disk",
             Waits::Connection => "a connection",
+            Waits::Handshake => "the handshake",
             Waits::Again(_) => "the next attempt",
             Waits::Continue(_) | Waits::Answer if self.got.status > 0 => "the rest of the body",
             Waits::Continue(_) | Waits::Answer if self.got.heard => "the rest of the head",

@@ -2,7 +2,7 @@
 use super::app::Fetch;
 use super::judge;
 use super::net::FetchCx;
-use super::run::Run;
+use super::run::{Run, Waits};
 use crate::outcome::{Code, Failure, network};
 use crate::text::{Escaped, Thousands, span};
 use proto_core::http1::{Framing, Times};
@@ -19,7 +19,14 @@ impl Fetch {
         if !self.is_current(t) {
             return;
         }
-        let Some(run) = self.run.as_mut().filter(|r| !r.got.ended) else { return };
+        if self.run.as_ref().is_none_or(|r| r.got.ended) {
+            return;
+        }
+        if let Some(grounds) = self.net.conns.peek(t).and_then(|c| c.grounds()).cloned() {
+            let (failure, passing) = self.told(&grounds, cx);
+            return self.broke(failure, passing, cx);
+        }
+        let Some(run) = &self.run else { return };
         let network = fault.what == SHORT || fault.what == EARLY || fault.code == 504;
         let failure = words(run, &fault, &self.o.http.times);
         self.broke(failure, network, cx);
@@ -33,6 +40,9 @@ impl Fetch {
         }
         let Some(run) = &self.run else { return };
         let failure = match run.got.status {
+            0 if run.waits == Waits::Handshake && network(why) == Code::Connect => {
+                Failure::new(Code::Protocol, format!("{why} during handshake with {}", run.url.origin.host_port()))
+            }
             0 if why == Reason::FileShort => Failure::new(Code::Local, "a file of the body became shorter meanwhile"),
             0 => Failure::new(network(why), format!("connection to {}: {why}", run.url.origin.host_port())),
             _ => Failure::new(Code::Protocol, format!("{why}: {}", progress(run))),
@@ -86,6 +96,18 @@ fn progress(run: &Run) -> String {
         Some(Framing::Length(n)) => format!("got {} of {} bytes", Thousands(run.got.body), Thousands(n)),
         Some(Framing::Chunked) => format!("got {} bytes, the last chunk is missing", Thousands(run.got.body)),
         _ => format!("got {} bytes", Thousands(run.got.body)),
+    }
+}
+
+/// TLS was cut off: whether something is missing is not known if the body ends with the connection.
+pub(super) fn truncated(run: &Run) -> Failure {
+    match (run.got.status, run.got.framing) {
+        (0, _) => Failure::new(Code::Connect, "connection closed before the answer"),
+        (_, Some(Framing::UntilClose)) => {
+            let text = format!("warning: connection cut without TLS close: {}", progress(run));
+            Failure::new(Code::Protocol, text)
+        }
+        _ => Failure::new(Code::Protocol, format!("connection closed: {}", progress(run))),
     }
 }
 

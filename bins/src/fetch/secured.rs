@@ -1,0 +1,58 @@
+//! What makes a connection an https one.
+use crate::outcome::{Code, Failure};
+use proto_core::Layer;
+use proto_core::tls::{ClientSetup, Common, Peers};
+
+/// What the https connections of a run share. A client's certificate says who we are: it is shown at home only, and a
+/// redirect that leads elsewhere meets somebody without one.
+#[derive(Clone, Debug)]
+pub struct Secured {
+    home: ClientSetup,
+    /// Without the certificate; `None`: there is none.
+    away: Option<ClientSetup>,
+    /// The name to ask for, and that the server must have, instead of the host.
+    name: Option<String>,
+    /// The certificate that is shown, in DER.
+    own: Option<Vec<u8>>,
+}
+
+impl Secured {
+    /// From what the command line says; `name` takes the place of every host.
+    ///
+    /// # Errors
+    /// What does not fit.
+    pub fn new(common: Common, peers: Peers, name: Option<String>) -> Result<Self, Failure> {
+        let make = |common, peers| ClientSetup::new(common, peers).map_err(|e| Failure::usage(e.0));
+        let own = common.identity.as_ref().map(|i| i.leaf().to_vec());
+        let away = match &own {
+            Some(_) => Some(make(Common { identity: None, ..common.clone() }, peers.clone())?),
+            None => None,
+        };
+        let secured = Secured { home: make(common, peers)?, away, name, own };
+        if let Some(name) = &secured.name {
+            secured.layer(name, true)?; // a name that cannot be is told before anything is sent
+        }
+        Ok(secured)
+    }
+    /// Whether a connection shows who we are, if it is one to where the URL of the command line leads.
+    pub fn shows(&self, at_home: bool) -> bool {
+        at_home && self.own.is_some()
+    }
+    /// The certificate that is shown.
+    pub fn own(&self) -> Option<&[u8]> {
+        self.own.as_deref()
+    }
+    /// The layer of a connection to `host`.
+    ///
+    /// # Errors
+    /// No certificate can have that name.
+    pub fn layer(&self, host: &str, shows: bool) -> Result<Box<dyn Layer>, Failure> {
+        let setup = self.away.as_ref().filter(|_| !shows).unwrap_or(&self.home);
+        setup.layer(self.name.as_deref().unwrap_or(host)).map_err(|e| Failure::new(Code::Usage, e.0))
+    }
+    /// Lines of the key log since the last call.
+    pub fn take_keys(&self) -> String {
+        let away = self.away.as_ref().map(ClientSetup::take_keys).unwrap_or_default();
+        self.home.take_keys() + &away
+    }
+}
