@@ -188,7 +188,8 @@ impl ClientTlsArgs {
     /// # Errors
     /// What is wrong with files or flags.
     pub fn setup(&self, host: &str, alpn: &[&str], driver: &DriverArgs) -> Result<ClientTls, Failure> {
-        let (common, peers) = self.parts(alpn, driver)?;
+        repeatable(driver)?;
+        let (common, peers) = self.parts(alpn)?;
         let own = common.identity.as_ref().map(|i| i.leaf().to_vec());
         let setup = ClientSetup::new(common, peers).map_err(|e| Failure::usage(e.0))?;
         let name = self.server_name.clone().unwrap_or_else(|| host.into());
@@ -199,8 +200,7 @@ impl ClientTlsArgs {
     ///
     /// # Errors
     /// What is wrong with files or flags.
-    pub fn parts(&self, alpn: &[&str], driver: &DriverArgs) -> Result<(Common, Peers), Failure> {
-        repeatable(driver)?;
+    pub fn parts(&self, alpn: &[&str]) -> Result<(Common, Peers), Failure> {
         let mut common = Common { resume: true, ..self.tls.common(alpn)? };
         if let (Some(cert), Some(key)) = (&self.tls.cert, &self.tls.key) {
             common.identity = Some(crate::tls::identity(cert, key)?);

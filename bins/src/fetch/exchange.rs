@@ -88,7 +88,7 @@ impl Fetch {
         };
         Some(Head::new(&self.o, &wanted))
     }
-    fn send(&mut self, cx: &mut FetchCx<'_>) {
+    pub(super) fn send(&mut self, cx: &mut FetchCx<'_>) {
         let Some(head) = self.head(cx) else { return };
         if self.o.show.verbose {
             for line in head.lines() {
