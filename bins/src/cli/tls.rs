@@ -6,7 +6,7 @@ use crate::tls::{ClientTls, Files, Guard, PemFile, Pin, Trust, roots, trust};
 use clap::{Args, ValueEnum};
 use core::time::Duration;
 use drivers::Kind;
-use proto_core::tls::{ClientSetup, Common, Limits, Peers, ServerSetup, Skip, revocation_lists, tls_version};
+use proto_core::tls::{ClientSetup, Common, Limits, Peers, Roots, ServerSetup, Skip, revocation_lists, tls_version};
 
 /// What to think of a certificate of which no revocation list tells, or only an old one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
@@ -189,18 +189,18 @@ impl ClientTlsArgs {
     /// What is wrong with files or flags.
     pub fn setup(&self, host: &str, alpn: &[&str], driver: &DriverArgs) -> Result<ClientTls, Failure> {
         repeatable(driver)?;
-        let (common, peers) = self.parts(alpn)?;
+        let (common, peers) = self.parts(alpn, None)?;
         let own = common.identity.as_ref().map(|i| i.leaf().to_vec());
         let setup = ClientSetup::new(common, peers).map_err(|e| Failure::usage(e.0))?;
         let name = self.server_name.clone().unwrap_or_else(|| host.into());
         setup.layer(&name).map_err(|e| Failure::usage(e.0))?;
         Ok(ClientTls { setup, name, own, mutual: false })
     }
-    /// What a setup is made of.
+    /// What a setup is made of; `known`: whom to believe if no file says so.
     ///
     /// # Errors
     /// What is wrong with files or flags.
-    pub fn parts(&self, alpn: &[&str]) -> Result<(Common, Peers), Failure> {
+    pub fn parts(&self, alpn: &[&str], known: Option<Roots>) -> Result<(Common, Peers), Failure> {
         let mut common = Common { resume: true, ..self.tls.common(alpn)? };
         if let (Some(cert), Some(key)) = (&self.tls.cert, &self.tls.key) {
             common.identity = Some(crate::tls::identity(cert, key)?);
@@ -216,6 +216,7 @@ impl ClientTlsArgs {
         };
         let found = match &self.ca {
             Some(file) => Some(roots(file)?),
+            None if known.is_some() => known,
             None if skip.chain => trust(self.roots).ok(),
             None => Some(trust(self.roots)?),
         };

@@ -2,6 +2,7 @@
 mod body;
 mod values;
 
+use crate::certs::peer::{Fake, Peer};
 use crate::cli::{ClientTlsArgs, DriverArgs, Plan, Tool, duration, size};
 use crate::dialer::Family;
 use crate::fetch::address::Address;
@@ -189,6 +190,8 @@ pub struct HttpClientTool {
     /// Made once, for the check and for the app: files and the system's roots are read only once.
     #[arg(skip)]
     secured: Arc<OnceLock<Result<Secured, Failure>>>,
+    #[arg(skip)]
+    pub(super) peer: Peer,
 }
 
 /// What only `https_client` asks of TLS.
@@ -200,6 +203,8 @@ pub(super) struct More {
     pub at: Option<Wall>,
     /// URLs without a scheme are https, and others are refused.
     pub https: bool,
+    /// The server is simulated, and whom it is signed by is believed if no flag says whom to believe.
+    pub peer: Option<Fake>,
 }
 
 impl HttpClientTool {
@@ -251,7 +256,8 @@ impl HttpClientTool {
             if self.driver.record.is_some() {
                 return Err(Failure::usage("--record cannot be used with TLS: its keys are never the same twice"));
             }
-            let (mut common, mut peers) = self.tls.parts(&["http/1.1"])?;
+            let own = more.peer.filter(|_| self.tls.ca.is_none()).map(|fake| self.peer.roots(fake)).transpose()?;
+            let (mut common, mut peers) = self.tls.parts(&["http/1.1"], own)?;
             common.limits.handshake = common.limits.handshake.min(self.connect_timeout);
             (common.at, common.key_log) = (more.at, more.key_log);
             (peers.no_sni, peers.staple) = (more.no_sni, more.staple);

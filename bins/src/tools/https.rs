@@ -1,0 +1,126 @@
+//! `https_client`: `httpclient` with the report of the handshake in front.
+use super::HttpClientTool;
+use super::fetch::More;
+use crate::certs::peer::Fake;
+use crate::cli::{DriverArgs, Plan, Tool};
+use crate::fetch::report::Report;
+use crate::fetch::{Fetch, Options};
+use crate::outcome::{Code, Failure};
+use clap::Parser;
+use drivers::{Config, Kind};
+use proto_core::x509::Date;
+use proto_core::{Shard, Wall};
+
+/// Fetches over TLS, and says what the handshake agreed on or why a certificate is refused
+#[derive(Parser, Clone, Debug)]
+#[command(
+    name = "https_client",
+    version,
+    max_term_width = 100,
+    disable_help_flag = true,
+    after_help = "\
+Examples:
+  https_client https://localhost:8443/                   the handshake, then status line, headers and body
+  https_client -v --cert-only localhost:8443             all there is to know of it, and nothing is asked
+  https_client --cert-only --warn-days 30 example.com    ends with 10 if the certificate ends within 30 days
+  https_client --ca ca.crt --crl ca.crl https://localhost:8443/
+  https_client --insecure=name --sni other.example https://localhost:8443/
+  https_client --resume https://localhost:8443/          a second connection that continues the first one's session
+  https_client --report-json --cert-only localhost:8443 | jq ."
+)]
+pub struct HttpsClientTool {
+    #[command(flatten)]
+    http: HttpClientTool,
+    /// End after the handshake
+    #[arg(long, conflicts_with_all = ["output", "remote_name", "write_out"], help_heading = "Report")]
+    cert_only: bool,
+    /// The report as one line of JSON on standard output
+    #[arg(long, help_heading = "Report")]
+    report_json: bool,
+    /// End with 10 if the certificate ends within DAYS
+    #[arg(long, value_name = "DAYS", help_heading = "Report")]
+    warn_days: Option<u32>,
+    /// Write the server's certificates to FILE, PEM, also if they are refused
+    #[arg(long, value_name = "FILE", help_heading = "Report")]
+    chain_out: Option<String>,
+    /// Fetch everything twice, the second time on a connection that may continue the first one's session
+    #[arg(long = "resume", conflicts_with_all = ["cert_only", "output", "remote_name"], help_heading = "Report")]
+    resume_session: bool,
+    /// Add the keys of connections to the file that SSLKEYLOGFILE names
+    #[arg(long, help_heading = "Report")]
+    keylog: bool,
+    /// Do not send the server's name
+    #[arg(long, help_heading = "TLS")]
+    no_sni: bool,
+    /// A stapled OCSP response must come
+    #[arg(long, help_heading = "TLS")]
+    require_staple: bool,
+    /// Judge certificates as of TIME (UTC), such as 2024-06-01 or 2024-06-01T12:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = moment, help_heading = "TLS")]
+    at: Option<Wall>,
+    /// With --driver sim: what is wrong with the server: nothing, expired, wrong-host, self-signed, ...
+    #[arg(long, value_name = "WHAT", default_value = "nothing", value_enum, help_heading = "Driver")]
+    sim_peer: Fake,
+}
+
+fn moment(s: &str) -> Result<Wall, String> {
+    let date = Date::read(s).and_then(|d| d.0.checked_mul(1_000_000_000));
+    let unix_ns = date.ok_or_else(|| format!("'{s}' is not a time such as 2024-06-01 or 2024-06-01T12:00:00Z"))?;
+    Ok(Wall { unix_ns, utc_offset_s: 0 })
+}
+
+impl HttpsClientTool {
+    fn options(&self) -> Result<Options, Failure> {
+        let keylog = match (self.keylog, std::env::var("SSLKEYLOGFILE")) {
+            (true, Ok(path)) if !path.is_empty() => Some(path),
+            (true, _) => return Err(Failure::usage("--keylog needs the name of a file in SSLKEYLOGFILE")),
+            (false, _) => None,
+        };
+        let more = More {
+            no_sni: self.no_sni,
+            staple: self.require_staple,
+            key_log: self.keylog,
+            at: self.at,
+            https: true,
+            peer: self.is_simulated().then_some(self.sim_peer),
+        };
+        let mut o = self.http.options(more)?;
+        if self.resume_session {
+            o.jobs = o.jobs.into_iter().flat_map(|j| [j.clone(), crate::fetch::options::Job { again: true, ..j }]).collect();
+        }
+        o.report = Some(Report {
+            json: self.report_json,
+            only: self.cert_only,
+            warn_days: self.warn_days,
+            chain_out: self.chain_out.clone(),
+        });
+        (o.keylog, o.name) = (keylog, Self::NAME);
+        Ok(o)
+    }
+    fn is_simulated(&self) -> bool {
+        self.http.driver().driver == Some(Kind::Sim)
+    }
+}
+
+impl Tool for HttpsClientTool {
+    type App = Fetch;
+    const NAME: &'static str = "https_client";
+    const DRIVER: Kind = Kind::Epoll;
+
+    fn driver(&self) -> &DriverArgs {
+        self.http.driver()
+    }
+    fn simulate(&self) -> Result<Code, Failure> {
+        self.options()?;
+        super::simulate::secured(self, self.driver().sim.as_ref(), self.http.peer.guard(self.sim_peer)?)
+    }
+    fn plan(&self) -> Result<Plan, Failure> {
+        let options = self.options()?;
+        let stdin = options.upload.paths().any(|p| p == "-");
+        Ok(Plan { config: Config { stdin, ..Config::default() }, ..Plan::default() })
+    }
+    fn app(&self, _: Shard) -> Fetch {
+        // `plan` has checked it; a replay that is not given the same command line does nothing.
+        Fetch::new(self.options().unwrap_or_default())
+    }
+}
