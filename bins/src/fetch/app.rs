@@ -337,7 +337,7 @@ impl Fetch {
         cx.exit(Code::Interrupted as u8);
     }
     fn input(&mut self, input: Input<'_, Infallible>, cx: &mut FetchCx<'_>) {
-        if let Some(dialed) = self.net.dialed(&input, cx) {
+        if let Some(dialed) = self.net.dialed(&input, &self.o.reach, cx) {
             return match dialed {
                 Ok(link) => self.connected(link, cx),
                 Err(failure) => self.failed(failure, true, cx),

@@ -5,7 +5,7 @@
 //! | `app` | [`Fetch`]: URLs one after the other |
 //! | `exchange`, `body`, `trouble` | one request and its answer; what goes wrong |
 //! | `run`, `judge` | where a URL stands; what an answer means for what is done next |
-//! | `net`, `tunnel` | connections, the pool of those that are free, layers |
+//! | `net`, `tunnel`, `proxy` | connections, the pool of those that are free, layers |
 //! | `secured`, `handshake`, `report` | https: what makes it, what it tells, what goes wrong in it |
 //! | `address`, `request`, `upload` | URLs, heads and bodies that are sent |
 //! | `decode`, `file`, `show` | where bodies go |
@@ -23,6 +23,7 @@ mod judge;
 mod net;
 pub mod options;
 mod prep;
+pub mod proxy;
 pub mod report;
 mod request;
 mod run;

@@ -1,5 +1,6 @@
 //! What the command line asks for, as data.
 use super::address::Address;
+use super::proxy::Proxy;
 use super::report::Report;
 use super::secured::Secured;
 use super::upload::Upload;
@@ -157,9 +158,9 @@ pub struct Reach {
     /// Addresses of hosts, instead of asking for them: host, port, address.
     pub resolve: Vec<(String, u16, IpAddr)>,
     /// The proxy of `--via`, for every host.
-    pub via: Option<Address>,
+    pub via: Option<Proxy>,
     /// The proxies of the environment, for http and https.
-    pub env: (Option<Address>, Option<Address>),
+    pub env: (Option<Proxy>, Option<Proxy>),
     /// Hosts that are reached without the environment's proxy.
     pub no_proxy: String,
     /// A tunnel through the proxy for http, too.

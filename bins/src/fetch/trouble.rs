@@ -1,7 +1,7 @@
 //! What goes wrong, in words, and whether it is worth another attempt.
 use super::app::Fetch;
 use super::judge;
-use super::net::FetchCx;
+use super::net::{FetchCx, Route};
 use super::run::{Run, Waits};
 use crate::outcome::{Code, Failure, network};
 use crate::text::{Escaped, Thousands, span};
@@ -119,7 +119,20 @@ fn words(run: &Run, fault: &Fault, times: &Times) -> Failure {
         let to = run.url.origin.host_port();
         return Failure::new(code, format!("tunnel to {to}: {} with {}", fault.what, fault.code));
     }
+    if let (Route::Socks { proxy, .. }, "RFC 1928 6" | "RFC 1929 2", 0) = (&run.route, fault.rule, run.got.status) {
+        let code = match fault {
+            Fault { rule: "RFC 1929 2", .. } | Fault { code: 255, .. } => Code::Auth,
+            Fault { what: "the proxy does not answer in time", .. } => Code::Timeout,
+            Fault { what, .. } if what.contains("SOCKS") => Code::Protocol,
+            _ => Code::Connect,
+        };
+        let (at, to) = (proxy.origin.host_port(), run.url.origin.host_port());
+        return Failure::new(code, format!("proxy {at} for {to}: {}", fault.what));
+    }
     match (fault.what, fault.code) {
+        ("an answer that did not begin in time", 504) if run.waits == Waits::Handshake => {
+            Failure::new(Code::Timeout, format!("tunnel to {}: the proxy does not answer", run.url.origin.host_port()))
+        }
         ("an answer that is not HTTP", _) => {
             protocol(format!("not an HTTP response: at byte {}: \"{}\"", fault.offset, Escaped(&run.got.first)))
         }

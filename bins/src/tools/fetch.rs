@@ -8,6 +8,7 @@ use crate::dialer::Family;
 use crate::fetch::address::Address;
 use crate::fetch::address::Scheme;
 use crate::fetch::options::{Fail, Follow, Job, Out, Reach, Show};
+use crate::fetch::proxy::Proxy;
 use crate::fetch::secured::Secured;
 use crate::fetch::{Fetch, Options};
 use crate::outcome::{Code, Failure};
@@ -144,9 +145,9 @@ pub struct HttpClientTool {
     /// Read cookies from FILE, and write them back at the end
     #[arg(long, value_name = "FILE", help_heading = "Who we are")]
     cookie_jar: Option<String>,
-    /// Through this HTTP proxy
-    #[arg(long, value_name = "URL", value_parser = values::proxy, help_heading = "Connection")]
-    via: Option<Address>,
+    /// Through this proxy: http://, socks5h:// (it looks up names) or socks5://
+    #[arg(long, value_name = "URL", value_parser = Proxy::parse, help_heading = "Connection")]
+    via: Option<Proxy>,
     /// A tunnel through the proxy for http, too
     #[arg(long, help_heading = "Connection")]
     tunnel: bool,
@@ -245,7 +246,9 @@ impl HttpClientTool {
             ..Reach::default()
         };
         if !self.no_proxy && self.via.is_none() && self.driver.driver != Some(Kind::Sim) {
-            reach.env = (values::env_proxy("http_proxy")?, values::env_proxy("https_proxy")?);
+            let all = values::env_proxy("all_proxy")?;
+            let of = |name| Ok::<_, Failure>(values::env_proxy(name)?.or(all.clone()));
+            reach.env = (of("http_proxy")?, of("https_proxy")?);
             reach.no_proxy = values::env("no_proxy").unwrap_or_default();
         }
         Ok(reach)

@@ -256,7 +256,7 @@ fn bad_command_lines_end_with_2_and_one_line() {
         (&["-F", "x", "http://a/"], "a field is NAME=VALUE"),
         (&["--bearer-file", "empty", "http://a/"], "not a token"),
         (&["--netrc-file", "nope", "http://a/"], "no such file"),
-        (&["--via", "socks4://p", "http://a/"], "only http:// proxies"),
+        (&["--via", "socks4://p", "http://a/"], "there are http://, socks5:// and socks5h:// proxies"),
         (&["--resolve", "a:1", "http://a/"], "not HOST:PORT:ADDRESS"),
         (&["--limit-rate", "0", "http://a/"], "at least 1 byte"),
         (&["--timeout", "x", "http://a/"], "not a duration"),
@@ -270,7 +270,7 @@ fn bad_command_lines_end_with_2_and_one_line() {
     for (args, code, why) in [
         (&["http://no.such.host.invalid/"][..], 3, "cannot resolve 'no.such.host.invalid'"),
         (&["http://127.0.0.1:1/"], 4, "connect to 127.0.0.1:1: connection refused (tried 127.0.0.1)"),
-        (&["https://127.0.0.1:1/"], 6, "no TLS"),
+        (&["https://127.0.0.1:1/"], 4, "connect to 127.0.0.1:1: connection refused (tried 127.0.0.1)"),
         (&["-o", ".", "http://127.0.0.1:1/"], 9, ". is a directory"),
         (&["-o", "empty", "http://127.0.0.1:1/"], 9, "empty exists (use --force or -C -)"),
         (&["-o", "no/such", "http://127.0.0.1:1/"], 9, "no such folder"),

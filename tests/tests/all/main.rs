@@ -11,6 +11,8 @@ mod http1_bounds;
 mod httpclient;
 mod httpclient_files;
 mod httpclient_peers;
+mod https;
+mod https_cases;
 mod httpserver;
 mod life;
 mod machines;
