@@ -13,6 +13,7 @@ mod httpclient_files;
 mod httpclient_peers;
 mod https;
 mod https_cases;
+mod https_sim;
 mod httpserver;
 mod life;
 mod machines;
