@@ -28,20 +28,30 @@ pub struct Secure {
 impl Secure {
     /// Answers every request of every connection, one connection after the other; with `ending` after the first answer.
     pub fn start(setup: ServerSetup, answer: impl Into<Vec<u8>>, ending: Ending) -> Secure {
+        Secure::after(&[], setup, answer, ending)
+    }
+    /// The same after something in clear: it says the first of `words`, and each further one when it has heard a line.
+    pub fn after(words: &[&str], setup: ServerSetup, answer: impl Into<Vec<u8>>, ending: Ending) -> Secure {
+        let words: Vec<Vec<u8>> = words.iter().map(|w| w.as_bytes().to_vec()).collect();
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("a port").port();
         let answer = answer.into();
         std::thread::spawn(move || {
             for s in listener.incoming().flatten() {
-                serve(s, &setup, &answer, ending);
+                serve(s, &words, &setup, &answer, ending);
             }
         });
         Secure { port }
     }
 }
 
-fn serve(mut s: TcpStream, setup: &ServerSetup, answer: &[u8], ending: Ending) {
+fn serve(mut s: TcpStream, words: &[Vec<u8>], setup: &ServerSetup, answer: &[u8], ending: Ending) {
     let Ok(()) = s.set_read_timeout(Some(PATIENCE)) else { return };
+    for (i, word) in words.iter().enumerate() {
+        let mut line = [0];
+        while i > 0 && s.read(&mut line).is_ok_and(|n| n > 0) && line != *b"\n" {}
+        let _ = s.write_all(word); // the client may have gone
+    }
     let mut end = End::new(setup.layer().expect("a layer"), 1 << 20);
     let (mut piece, mut answered) = ([0; 16_384], false);
     loop {

@@ -16,6 +16,7 @@ impl Fetch {
         let Some(run) = self.run.as_mut().filter(|r| r.waits == Waits::Handshake) else { return };
         if info.secure.is_some() {
             run.times.secured.get_or_insert(cx.now);
+            self.noted(cx);
             self.agreed(info, cx);
         }
         if self.o.report.as_ref().is_some_and(|r| r.only) {
@@ -26,6 +27,12 @@ impl Fetch {
             return self.next(None, cx);
         }
         self.send(cx);
+    }
+    /// `--explain`: what passed in the handshake.
+    fn noted(&mut self, cx: &mut FetchCx<'_>) {
+        for line in self.o.tls.as_ref().map(|tls| tls.noted()).unwrap_or_default() {
+            self.screen.note(&line, cx);
+        }
     }
     /// Tells what both sides have agreed on.
     fn agreed(&mut self, info: &Info, cx: &mut FetchCx<'_>) {
@@ -84,6 +91,7 @@ impl Fetch {
     }
     /// A layer has failed: in words, and whether another attempt may fare better.
     pub(super) fn told(&mut self, grounds: &Grounds, cx: &mut FetchCx<'_>) -> (Failure, bool) {
+        self.noted(cx);
         let passing = matches!(grounds.about, About::Cut | About::Time);
         let Some(run) = &self.run else { return (tls::failure(grounds), passing) };
         let truncated = grounds.defects.first().is_some_and(|d| d.word == "truncated");

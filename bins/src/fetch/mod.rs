@@ -6,7 +6,7 @@
 //! | `exchange`, `body`, `trouble` | one request and its answer; what goes wrong |
 //! | `run`, `judge` | where a URL stands; what an answer means for what is done next |
 //! | `net`, `tunnel`, `proxy` | connections, the pool of those that are free, layers |
-//! | `secured`, `handshake`, `report` | https: what makes it, what it tells, what goes wrong in it |
+//! | `secured`, `starttls`, `tap`, `handshake`, `report` | https: what makes it, what it tells, what goes wrong in it |
 //! | `address`, `request`, `upload` | URLs, heads and bodies that are sent |
 //! | `decode`, `file`, `show` | where bodies go |
 //! | `cookies`, `jar`, `secrets`, `prep` | what is kept and what is read before |
@@ -30,6 +30,8 @@ mod run;
 mod secrets;
 pub mod secured;
 mod show;
+pub mod starttls;
+mod tap;
 mod trouble;
 mod tunnel;
 pub mod upload;

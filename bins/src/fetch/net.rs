@@ -136,7 +136,7 @@ fn layers(
     }
     if to.scheme == Scheme::Https {
         let tls = tls.as_ref().map_err(Failure::clone)?;
-        layers.push(tls.layer(&to.host, *shown)?);
+        layers.extend(tls.layers(&to.host, *shown, within)?);
     }
     Ok(layers)
 }

@@ -45,9 +45,9 @@ impl Proxy {
         let socks = socks.into_iter().find_map(|(scheme, names)| Some((s.strip_prefix(scheme)?, names)));
         let parse = |text: &str| Address::parse(text, false).map_err(|e| bad(&e.to_string()));
         if let Some((rest, names)) = socks {
-            let mut at = parse(&format!("http://{rest}"))?;
-            // A port that goes with the scheme is one that was not said.
-            if at.origin.port != parse(&format!("https://{rest}"))?.origin.port {
+            let url = format!("http://{rest}");
+            let mut at = parse(&url)?;
+            if !at.origin.has_port(&url) {
                 at.origin.port = SOCKS_PORT;
             }
             if at.user.as_ref().is_some_and(|(u, p)| ![u, p].iter().all(|t| (1..=255).contains(&t.len()))) {

@@ -1,5 +1,8 @@
 //! What makes a connection an https one.
+use super::starttls::{Protocol, StartTls};
+use super::tap::{Log, Tap};
 use crate::outcome::{Code, Failure};
+use core::time::Duration;
 use proto_core::Layer;
 use proto_core::tls::{ClientSetup, Common, Peers};
 
@@ -14,6 +17,10 @@ pub struct Secured {
     name: Option<String>,
     /// The certificate that is shown, in DER.
     own: Option<Vec<u8>>,
+    /// What is said before TLS begins.
+    before: Option<Protocol>,
+    /// What passes in handshakes is noted.
+    log: Option<Log>,
 }
 
 impl Secured {
@@ -28,11 +35,19 @@ impl Secured {
             Some(_) => Some(make(Common { identity: None, ..common.clone() }, peers.clone())?),
             None => None,
         };
-        let secured = Secured { home: make(common, peers)?, away, name, own };
+        let secured = Secured { home: make(common, peers)?, away, name, own, before: None, log: None };
         if let Some(name) = &secured.name {
-            secured.layer(name, true)?; // a name that cannot be is told before anything is sent
+            secured.layers(name, true, Duration::ZERO)?; // a name that cannot be is told before anything is sent
         }
         Ok(secured)
+    }
+    /// With something said before TLS begins, and with handshakes noted.
+    pub fn after(self, before: Option<Protocol>, noted: bool) -> Self {
+        Secured { before, log: noted.then(Log::default), ..self }
+    }
+    /// What has passed in the last handshake, if it is noted.
+    pub fn noted(&self) -> Vec<String> {
+        self.log.as_ref().map(Log::take).unwrap_or_default()
     }
     /// Whether a connection shows who we are, if it is one to where the URL of the command line leads.
     pub fn shows(&self, at_home: bool) -> bool {
@@ -42,13 +57,22 @@ impl Secured {
     pub fn own(&self) -> Option<&[u8]> {
         self.own.as_deref()
     }
-    /// The layer of a connection to `host`.
+    /// The layers of a connection to `host`, which has `within` for what comes before TLS.
     ///
     /// # Errors
     /// No certificate can have that name.
-    pub fn layer(&self, host: &str, shows: bool) -> Result<Box<dyn Layer>, Failure> {
+    pub fn layers(&self, host: &str, shows: bool, within: Duration) -> Result<Vec<Box<dyn Layer>>, Failure> {
         let setup = self.away.as_ref().filter(|_| !shows).unwrap_or(&self.home);
-        setup.layer(self.name.as_deref().unwrap_or(host)).map_err(|e| Failure::new(Code::Usage, e.0))
+        let tls = setup.layer(self.name.as_deref().unwrap_or(host)).map_err(|e| Failure::new(Code::Usage, e.0))?;
+        let mut all: Vec<Box<dyn Layer>> = Vec::new();
+        if let Some(protocol) = self.before {
+            all.push(Box::new(StartTls::new(protocol, host, within)));
+        }
+        if let Some(log) = &self.log {
+            all.push(Box::new(Tap::new(log.clone())));
+        }
+        all.push(tls);
+        Ok(all)
     }
     /// Lines of the key log since the last call.
     pub fn take_keys(&self) -> String {

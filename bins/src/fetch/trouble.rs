@@ -3,6 +3,7 @@ use super::app::Fetch;
 use super::judge;
 use super::net::{FetchCx, Route};
 use super::run::{Run, Waits};
+use super::starttls;
 use crate::outcome::{Code, Failure, network};
 use crate::text::{Escaped, Thousands, span};
 use proto_core::http1::{Framing, Times};
@@ -118,6 +119,11 @@ fn words(run: &Run, fault: &Fault, times: &Times) -> Failure {
         let code = if fault.code == 407 { Code::Auth } else { Code::Connect };
         let to = run.url.origin.host_port();
         return Failure::new(code, format!("tunnel to {to}: {} with {}", fault.what, fault.code));
+    }
+    if fault.rule == starttls::RULE {
+        let late = fault.what.ends_with("in time");
+        let code = if late { Code::Timeout } else { Code::Protocol };
+        return Failure::new(code, format!("STARTTLS with {}: {}", run.url.origin.host_port(), fault.what));
     }
     if let (Route::Socks { proxy, .. }, "RFC 1928 6" | "RFC 1929 2", 0) = (&run.route, fault.rule, run.got.status) {
         let code = match fault {

@@ -10,6 +10,7 @@ use crate::fetch::address::Scheme;
 use crate::fetch::options::{Fail, Follow, Job, Out, Reach, Show};
 use crate::fetch::proxy::Proxy;
 use crate::fetch::secured::Secured;
+use crate::fetch::starttls::Protocol;
 use crate::fetch::{Fetch, Options};
 use crate::outcome::{Code, Failure};
 use crate::text::Secret;
@@ -206,19 +207,24 @@ pub(super) struct More {
     pub https: bool,
     /// The server is simulated, and whom it is signed by is believed if no flag says whom to believe.
     pub peer: Option<Fake>,
+    /// What is said before TLS begins; it has a port of its own.
+    pub starttls: Option<Protocol>,
 }
 
 impl HttpClientTool {
-    fn jobs(&self, https: bool) -> Result<Vec<Job>, Failure> {
+    fn jobs(&self, More { https, starttls, .. }: More) -> Result<Vec<Job>, Failure> {
         if !self.output.is_empty() && self.output.len() != self.urls.len() {
             let (files, urls) = (self.output.len(), self.urls.len());
             return Err(Failure::usage(format!("-o is given {files} times for {urls} URLs (once for each)")));
         }
         let job = |(i, url): (usize, &String)| {
             let text = if https && !url.contains("://") { format!("https://{url}") } else { url.clone() };
-            let url = Address::parse(&text, self.path_as_is).map_err(|e| Failure::usage(e.to_string()))?;
+            let mut url = Address::parse(&text, self.path_as_is).map_err(|e| Failure::usage(e.to_string()))?;
             if https && url.origin.scheme == Scheme::Http {
                 return Err(Failure::usage("https_client needs https:// (use httpclient)"));
+            }
+            if let Some(protocol) = starttls.filter(|_| !url.origin.has_port(&text)) {
+                url.origin.port = protocol.port();
             }
             let out = match self.output.get(i).map(String::as_str) {
                 Some("-") => Out::Stdout,
@@ -264,7 +270,8 @@ impl HttpClientTool {
             common.limits.handshake = common.limits.handshake.min(self.connect_timeout);
             (common.at, common.key_log) = (more.at, more.key_log);
             (peers.no_sni, peers.staple) = (more.no_sni, more.staple);
-            Secured::new(common, peers, self.tls.server_name.clone())
+            let secured = Secured::new(common, peers, self.tls.server_name.clone())?;
+            Ok(secured.after(more.starttls, self.explain))
         };
         self.secured.get_or_init(make).clone()
     }
@@ -281,7 +288,7 @@ impl HttpClientTool {
         let user = self.user.as_ref().map(|u| u.split_once(':').unwrap_or((u, "")));
         let (given, files): (Vec<&String>, Vec<&String>) = self.cookie.iter().partition(|c| c.contains('='));
         let given: Vec<&str> = given.into_iter().map(String::as_str).collect();
-        let jobs = self.jobs(more.https)?;
+        let jobs = self.jobs(more)?;
         let is_https = jobs.iter().any(|j| j.url.origin.scheme == Scheme::Https);
         let may_be = is_https || self.follow || self.tls.is_given();
         let tls = if may_be { self.secured(more) } else { Options::default().tls };

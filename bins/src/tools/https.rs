@@ -4,6 +4,7 @@ use super::fetch::More;
 use crate::certs::peer::Fake;
 use crate::cli::{DriverArgs, Plan, Tool};
 use crate::fetch::report::Report;
+use crate::fetch::starttls::Protocol;
 use crate::fetch::{Fetch, Options};
 use crate::outcome::{Code, Failure};
 use clap::Parser;
@@ -58,6 +59,9 @@ pub struct HttpsClientTool {
     /// Judge certificates as of TIME (UTC), such as 2024-06-01 or 2024-06-01T12:00:00Z
     #[arg(long, value_name = "TIME", value_parser = moment, help_heading = "TLS")]
     at: Option<Wall>,
+    /// Begin TLS within another protocol, and end after the handshake: smtp, imap, pop3, ftp, xmpp or postgres
+    #[arg(long, value_name = "PROTOCOL", value_enum, hide_possible_values = true, help_heading = "TLS")]
+    starttls: Option<Protocol>,
     /// With --driver sim: what is wrong with the server: nothing, expired, wrong-host, self-signed, ...
     #[arg(long, value_name = "WHAT", default_value = "nothing", value_enum, help_heading = "Driver")]
     sim_peer: Fake,
@@ -82,6 +86,7 @@ impl HttpsClientTool {
             key_log: self.keylog,
             at: self.at,
             https: true,
+            starttls: self.starttls,
             peer: self.is_simulated().then_some(self.sim_peer),
         };
         let mut o = self.http.options(more)?;
@@ -90,7 +95,7 @@ impl HttpsClientTool {
         }
         o.report = Some(Report {
             json: self.report_json,
-            only: self.cert_only,
+            only: self.cert_only || self.starttls.is_some(),
             warn_days: self.warn_days,
             chain_out: self.chain_out.clone(),
         });

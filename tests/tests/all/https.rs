@@ -462,6 +462,57 @@ fn reports() {
     assert!(keys.lines().any(|l| l.starts_with("CLIENT_TRAFFIC_SECRET_0 ")), "{keys}");
 }
 
+#[test]
+fn tls_within_other_protocols() {
+    let w = World::dated();
+    let server = |words: &[&str]| {
+        let setup = ServerSetup::new(w.common(), ClientAuth::No).expect("a setup");
+        Secure::after(words, setup, HELLO, Ending::Never)
+    };
+    let want = block("TLSv1.3", "TLS_AES_256_GCM_SHA384");
+    for (protocol, words) in [
+        ("smtp", &["220-a\r\n220 b\r\n", "250-STARTTLS\r\n250 OK\r\n", "220 go\r\n"][..]),
+        ("imap", &["* OK hello\r\n", "a OK begin\r\n"]),
+        ("pop3", &["+OK hello\r\n", "+OK begin\r\n"]),
+        ("ftp", &["220 hello\r\n", "234 begin\r\n"]),
+    ] {
+        for driver in drivers() {
+            let at = format!("localhost:{}", server(words).port);
+            let got = w.ask(&["--at", "2024-06-01", "--driver", driver, "--starttls", protocol, &at]);
+            assert_eq!(got, ended(0, &want, ""), "{protocol} {driver}");
+        }
+    }
+    for (words, code, why) in [
+        (&["220 a\r\n", "250 OK\r\n", "502 no\r\n"][..], 7, "the server does not offer TLS here"),
+        (&["220 a\r\n", "250 OK\r\n", "220 go\r\nQUIT\r\n"], 7, "the server said more than it was asked, before TLS began"),
+        (&["220 a\r\n"], 5, "the server does not answer in time"),
+    ] {
+        let port = server(words).port;
+        let got = w.ask(&["--starttls", "smtp", "--connect-timeout", "300ms", &format!("localhost:{port}")]);
+        assert_eq!(got, ended(code, "", &format!("https_client: STARTTLS with localhost:{port}: {why}\n")));
+    }
+}
+
+#[test]
+fn a_timeline_of_the_handshake() {
+    let w = World::dated();
+    let server = w.serve(HELLO, Ending::Goodbye);
+    for (version, want) in [
+        ("1.3", &["> ClientHello", "< ServerHello", "< ChangeCipherSpec", "< Sealed record", "> Sealed record"][..]),
+        ("1.2", &["> ClientHello", "< ServerHello", "< Certificate", "< ServerKeyExchange", "> ClientKeyExchange", "< Handshake, sealed"]),
+    ] {
+        let got = w.ask(&["--at", "2024-06-01", "--explain", "--tls-max", version, "--cert-only", &url(server.port)]);
+        let lines: Vec<&str> = got.stderr.lines().filter(|l| l.contains(" ms ")).collect();
+        for what in want {
+            let found = lines.iter().any(|l| l.contains(&format!(" ms {what}, ")) && l.contains(" bytes"));
+            assert!(found, "{version} {what}: {}", got.stderr);
+        }
+    }
+    // Of a handshake that fails, too.
+    let got = w.ask(&["--at", "2034-06-01", "--explain", &url(server.port)]);
+    assert!(got.stderr.contains(" ms < ServerHello, ") && got.stderr.contains("\nError: certificate"), "{}", got.stderr);
+}
+
 /// A chain that is too long is not looked at.
 #[test]
 fn a_long_chain_is_refused() {
