@@ -306,7 +306,9 @@ impl Net {
 impl Key {
     /// A proxy that is asked for whole URLs is one server for all hosts.
     fn serves(&self, other: &Key) -> bool {
-        self.route == other.route && self.shown == other.shown && (matches!(self.route, Route::Proxy(_)) || self.origin == other.origin)
+        self.route == other.route
+            && self.shown == other.shown
+            && (matches!(self.route, Route::Proxy(_)) || self.origin == other.origin)
     }
 }
 

@@ -93,11 +93,7 @@ impl Lookup {
         })
     }
     /// Takes an input; `Some` once, when it is over.
-    pub fn handle(
-        &mut self,
-        input: &Input<'_, Infallible>,
-        cx: &mut FetchCx<'_>,
-    ) -> Option<Result<IpAddr, Failure>> {
+    pub fn handle(&mut self, input: &Input<'_, Infallible>, cx: &mut FetchCx<'_>) -> Option<Result<IpAddr, Failure>> {
         self.names.handle(input, cx);
         let known = self.known().or_else(|| {
             let late = matches!(input, Input::Deadline) && cx.now >= self.started.after(self.timeout);

@@ -183,7 +183,8 @@ mod tests {
 
     /// What it said to a server that said this, cut at `cut`, and how it ended.
     fn play(protocol: Protocol, answers: &[&str], cut: usize) -> (String, Result<bool, &'static str>) {
-        let (mut layer, mut wire, mut said) = (StartTls::new(protocol, "h", Duration::ZERO), Tx::default(), String::new());
+        let (mut layer, mut wire, mut said) =
+            (StartTls::new(protocol, "h", Duration::ZERO), Tx::default(), String::new());
         let (mut input, mut plain, now) = (Vec::new(), Vec::new(), Instant::default());
         layer.start(now, &mut wire);
         let mut ready = 0;
@@ -207,7 +208,11 @@ mod tests {
     fn servers_that_go_on_with_tls() {
         use Protocol::{Ftp, Imap, Pop3, Postgres, Smtp, Xmpp};
         for (protocol, answers, said) in [
-            (Smtp, &["220-a\r\n220 b\r\n", "250-STARTTLS\r\n250 OK\r\n", "220 go\r\n"][..], "EHLO drywire.invalid\r\nSTARTTLS\r\n"),
+            (
+                Smtp,
+                &["220-a\r\n220 b\r\n", "250-STARTTLS\r\n250 OK\r\n", "220 go\r\n"][..],
+                "EHLO drywire.invalid\r\nSTARTTLS\r\n",
+            ),
             (Imap, &["* OK hello\r\n", "* CAPABILITY x\r\na OK begin\r\n"], "a STARTTLS\r\n"),
             (Pop3, &["+OK hello\r\n", "+OK begin\r\n"], "STLS\r\n"),
             (Ftp, &["220 hello\r\n", "234 begin\r\n"], "AUTH TLS\r\n"),

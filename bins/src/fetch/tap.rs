@@ -170,7 +170,13 @@ impl Layer for Tap {
     fn start(&mut self, now: Instant, _: &mut Tx) {
         self.log.begin(now);
     }
-    fn open(&mut self, now: Instant, input: &mut Vec<u8>, plain: &mut Vec<u8>, _: &mut Tx) -> Result<Option<Info>, Fault> {
+    fn open(
+        &mut self,
+        now: Instant,
+        input: &mut Vec<u8>,
+        plain: &mut Vec<u8>,
+        _: &mut Tx,
+    ) -> Result<Option<Info>, Fault> {
         self.see(false, input, now);
         plain.append(input);
         let ready = !core::mem::replace(&mut self.told, true);
@@ -239,7 +245,10 @@ mod tests {
         let passed = |ms, out, what, len| Passed { at: at(ms), out, what, len };
         log.note(passed(5, true, "ClientHello", 200));
         log.note(passed(25, false, "ServerHello", 90));
-        let want = ["*      0.0 ms > ClientHello, 200 bytes", "*     20.0 ms < ServerHello, 90 bytes (waited 20.0 ms for the server)"];
+        let want = [
+            "*      0.0 ms > ClientHello, 200 bytes",
+            "*     20.0 ms < ServerHello, 90 bytes (waited 20.0 ms for the server)",
+        ];
         assert_eq!(log.take(), want);
         assert!(log.take().is_empty());
         for _ in 0..2 * LINES {

@@ -87,7 +87,8 @@ mod tests {
     use super::*;
 
     fn pair() -> (Tunnel, Tx) {
-        let (mut t, mut wire) = (Tunnel::new("a:443".into(), Some("Basic eDp5".into()), Duration::from_secs(9)), Tx::default());
+        let (mut t, mut wire) =
+            (Tunnel::new("a:443".into(), Some("Basic eDp5".into()), Duration::from_secs(9)), Tx::default());
         t.start(Instant::default(), &mut wire);
         (t, wire)
     }

@@ -91,7 +91,8 @@ impl HttpsClientTool {
         };
         let mut o = self.http.options(more)?;
         if self.resume_session {
-            o.jobs = o.jobs.into_iter().flat_map(|j| [j.clone(), crate::fetch::options::Job { again: true, ..j }]).collect();
+            o.jobs =
+                o.jobs.into_iter().flat_map(|j| [j.clone(), crate::fetch::options::Job { again: true, ..j }]).collect();
         }
         o.report = Some(Report {
             json: self.report_json,

@@ -18,7 +18,8 @@ impl Date {
         if day.len() != 10 || clock.len() != 8 || !right(day, b'-', [4, 7]) || !right(clock, b':', [2, 5]) {
             return None;
         }
-        let digits: String = day.chars().chain(clock.chars()).filter(|c| !matches!(c, '-' | ':')).chain(['Z']).collect();
+        let digits: String =
+            day.chars().chain(clock.chars()).filter(|c| !matches!(c, '-' | ':')).chain(['Z']).collect();
         Date::parse(0x18, digits.as_bytes())
     }
     /// The text of a time in a certificate; `None` if it is not one.

@@ -247,12 +247,11 @@ fn big() -> Vec<u8> {
 }
 
 fn client() -> Fetch {
-    let job =
-        |path: &str, out| Job {
-                url: Address::parse(&format!("http://server:9000{path}"), false).expect("a URL"),
-                out,
-                again: false,
-            };
+    let job = |path: &str, out| Job {
+        url: Address::parse(&format!("http://server:9000{path}"), false).expect("a URL"),
+        out,
+        again: false,
+    };
     let jobs = vec![job("/small", Out::Stdout), job("/big", Out::File("big".into())), job("/small", Out::Stdout)];
     let reach = Reach { timeout: Duration::from_secs(10), family: Family::Any, ..Reach::default() };
     let mut o = Options { jobs, retry: 30, reach, ..Options::default() };

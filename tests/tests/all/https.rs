@@ -11,7 +11,8 @@ use tests::process::{Ended, Tool, have, tool};
 use tests::scenario::drivers;
 use tests::secure::{Ending, Secure};
 
-const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 6\r\nConnection: close\r\n\r\nhello\n";
+const HELLO: &str =
+    "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 6\r\nConnection: close\r\n\r\nhello\n";
 const SHOWN: &str = "HTTP/1.1 200 OK\nContent-Type: text/plain\nContent-Length: 6\nConnection: close\n\nhello\n";
 
 /// A CA, certificates of it as of today, and a folder with them.
@@ -99,7 +100,13 @@ fn command_lines_as_printed() {
             Detail: CN=localhost was valid until 2025-01-01 00:00:00 UTC, now is 2025-06-01 12:00:00 UTC\n";
         assert_eq!(got, ended(6, "", text), "{driver}");
     }
-    let got = w.ask(&["--at", "2024-06-01", "--resolve", &format!("wrong.host:{}:127.0.0.1", server.port), &format!("wrong.host:{}", server.port)]);
+    let got = w.ask(&[
+        "--at",
+        "2024-06-01",
+        "--resolve",
+        &format!("wrong.host:{}:127.0.0.1", server.port),
+        &format!("wrong.host:{}", server.port),
+    ]);
     let text = "Error: certificate verify failed\nReason: hostname mismatch\n\
         Detail: certificate is for localhost, 127.0.0.1, not for wrong.host\n";
     assert_eq!(got, ended(6, "", text));
@@ -109,7 +116,11 @@ fn command_lines_as_printed() {
     assert_eq!(got, ended(6, "", text));
     let got = w.fetch(&[&at]);
     assert_eq!((got.code, got.stdout.as_str(), got.stderr.lines().count()), (Some(6), "", 1));
-    assert!(got.stderr.starts_with("httpclient: certificate verify failed: certificate has expired ("), "{}", got.stderr);
+    assert!(
+        got.stderr.starts_with("httpclient: certificate verify failed: certificate has expired ("),
+        "{}",
+        got.stderr
+    );
 }
 
 #[test]
@@ -161,16 +172,8 @@ fn peers_that_are_no_good() {
         ),
         (alert(40), 6, reason("peer sent alert handshake_failure (40)")),
         (alert(80), 6, reason("peer sent alert internal_error (80)")),
-        (
-            alert(70),
-            6,
-            reason("no common protocol version") + "Detail: peer sent alert protocol_version (70)\n",
-        ),
-        (
-            alert(71),
-            6,
-            reason("no common cipher suite") + "Detail: peer sent alert insufficient_security (71)\n",
-        ),
+        (alert(70), 6, reason("no common protocol version") + "Detail: peer sent alert protocol_version (70)\n"),
+        (alert(71), 6, reason("no common cipher suite") + "Detail: peer sent alert insufficient_security (71)\n"),
         (vec![], 7, "https_client: connection closed during handshake (after ClientHello)\n".into()),
         (vec![say(&[22, 3, 3]), Do::Linger], 5, "https_client: timeout after 0.3 s in TLS handshake\n".into()),
         (vec![Do::Linger], 5, "https_client: timeout after 0.3 s in TLS handshake\n".into()),
@@ -196,7 +199,8 @@ fn certificates_of_clients() {
     let (root, text) = (w.ca.made.root(), "Error: handshake failed - client certificate required\n");
     for version in ["1.2", "1.3"] {
         let versions = vec![tls_version(version).expect("a version")];
-        let setup = |clients| ServerSetup::new(Common { versions: versions.clone(), ..w.common() }, clients).expect("a setup");
+        let setup =
+            |clients| ServerSetup::new(Common { versions: versions.clone(), ..w.common() }, clients).expect("a setup");
         let server = Secure::start(setup(ClientAuth::Required(root.clone())), HELLO, Ending::Goodbye);
         let at = url(server.port);
         let got = ask(&["-b", &at]);
@@ -205,7 +209,10 @@ fn certificates_of_clients() {
         assert_eq!(got, ended(0, "hello\n", ""), "{version}");
         // A redirect to somebody else does not show it, though that one asks.
         let asks = Secure::start(setup(ClientAuth::Asked(root.clone())), HELLO, Ending::Goodbye);
-        let to = format!("HTTP/1.1 302 Found\r\nLocation: {}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", url(asks.port));
+        let to = format!(
+            "HTTP/1.1 302 Found\r\nLocation: {}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            url(asks.port)
+        );
         let leads = Secure::start(setup(ClientAuth::Required(root.clone())), to, Ending::Goodbye);
         let got = ask(&["-v", "-L", "--cert", &cert, "--key", &key, &url(leads.port)]);
         let lines: Vec<&str> = got.stderr.lines().filter(|l| l.starts_with("Client certificate: ")).collect();
@@ -275,7 +282,8 @@ fn what_is_cut_off_is_never_a_success() {
 #[test]
 fn redirects_between_http_and_https() {
     let w = World::new();
-    let to = |at: &str| format!("HTTP/1.1 302 Found\r\nLocation: {at}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    let to =
+        |at: &str| format!("HTTP/1.1 302 Found\r\nLocation: {at}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     let server = w.serve(HELLO, Ending::Goodbye);
     let odd = Odd::once(to(&url(server.port)));
     assert_eq!(w.fetch(&["-L", "-b", &odd.url("/")]), ended(0, "hello\n", ""));
@@ -426,7 +434,11 @@ fn reports() {
     let wrong = format!("sha256//{}=", "A".repeat(43));
     let got = ask(&["-b", "--insecure", "--pin", &wrong]);
     assert_eq!(got.code, Some(6));
-    assert!(got.stderr.starts_with("Error: certificate verify failed\nReason: public key pin mismatch\nDetail: "), "{}", got.stderr);
+    assert!(
+        got.stderr.starts_with("Error: certificate verify failed\nReason: public key pin mismatch\nDetail: "),
+        "{}",
+        got.stderr
+    );
     let got = ask(&["-b", "--require-staple"]);
     assert_eq!(got, ended(6, "", "Error: certificate verify failed\nReason: no stapled OCSP response\n"));
     let got = ask(&["--no-sni", "-b", "--server-name", "other"]);
@@ -438,8 +450,17 @@ fn reports() {
     let got = ask(&["--resume", "--tls-max", "1.2"]);
     assert!(got.stdout.contains("\nResumed: yes\nHTTP/1.1 200 OK\n"), "{}", got.stdout);
     let got = ask(&["--cert-only", "--report-json"]);
-    assert!(got.stdout.starts_with("{\"schema\":\"drywire/https_client/1\",\"url\":\"https://localhost:"), "{}", got.stdout);
-    for part in ["\"protocol\":\"TLSv1.3\"", "\"resumed\":false", "\"names\":[\"DNS:localhost\",\"IP:127.0.0.1\"]", "\"ignored\":[]}"] {
+    assert!(
+        got.stdout.starts_with("{\"schema\":\"drywire/https_client/1\",\"url\":\"https://localhost:"),
+        "{}",
+        got.stdout
+    );
+    for part in [
+        "\"protocol\":\"TLSv1.3\"",
+        "\"resumed\":false",
+        "\"names\":[\"DNS:localhost\",\"IP:127.0.0.1\"]",
+        "\"ignored\":[]}",
+    ] {
         assert!(got.stdout.contains(part), "{part}: {}", got.stdout);
     }
     let got = w.ask(&["--cert-only", "--report-json", "--at", "2023-06-01", &at]);
@@ -484,13 +505,20 @@ fn tls_within_other_protocols() {
     }
     for (words, code, why) in [
         (&["220 a\r\n", "250 OK\r\n", "502 no\r\n"][..], 7, "the server does not offer TLS here"),
-        (&["220 a\r\n", "250 OK\r\n", "220 go\r\nQUIT\r\n"], 7, "the server said more than it was asked, before TLS began"),
-        (&["220 a\r\n"], 5, "the server does not answer in time"),
+        (
+            &["220 a\r\n", "250 OK\r\n", "220 go\r\nQUIT\r\n"],
+            7,
+            "the server said more than it was asked, before TLS began",
+        ),
     ] {
         let port = server(words).port;
         let got = w.ask(&["--starttls", "smtp", "--connect-timeout", "300ms", &format!("localhost:{port}")]);
         assert_eq!(got, ended(code, "", &format!("https_client: STARTTLS with localhost:{port}: {why}\n")));
     }
+    let port = Odd::start(vec![vec![Do::Say(b"220 a\r\n".to_vec()), Do::Linger]]).port;
+    let got = w.ask(&["--starttls", "smtp", "--connect-timeout", "300ms", &format!("127.0.0.1:{port}")]);
+    let text = format!("https_client: STARTTLS with 127.0.0.1:{port}: the server does not answer in time\n");
+    assert_eq!(got, ended(5, "", &text));
 }
 
 #[test]
@@ -498,8 +526,18 @@ fn a_timeline_of_the_handshake() {
     let w = World::dated();
     let server = w.serve(HELLO, Ending::Goodbye);
     for (version, want) in [
-        ("1.3", &["> ClientHello", "< ServerHello", "< ChangeCipherSpec", "< Sealed record", "> Sealed record"][..]),
-        ("1.2", &["> ClientHello", "< ServerHello", "< Certificate", "< ServerKeyExchange", "> ClientKeyExchange", "< Handshake, sealed"]),
+        ("1.3", &["> ClientHello", "< ServerHello", "< ChangeCipherSpec", "< Sealed record"][..]),
+        (
+            "1.2",
+            &[
+                "> ClientHello",
+                "< ServerHello",
+                "< Certificate",
+                "< ServerKeyExchange",
+                "> ClientKeyExchange",
+                "< Handshake, sealed",
+            ],
+        ),
     ] {
         let got = w.ask(&["--at", "2024-06-01", "--explain", "--tls-max", version, "--cert-only", &url(server.port)]);
         let lines: Vec<&str> = got.stderr.lines().filter(|l| l.contains(" ms ")).collect();
@@ -510,7 +548,11 @@ fn a_timeline_of_the_handshake() {
     }
     // Of a handshake that fails, too.
     let got = w.ask(&["--at", "2034-06-01", "--explain", &url(server.port)]);
-    assert!(got.stderr.contains(" ms < ServerHello, ") && got.stderr.contains("\nError: certificate"), "{}", got.stderr);
+    assert!(
+        got.stderr.contains(" ms < ServerHello, ") && got.stderr.contains("\nError: certificate"),
+        "{}",
+        got.stderr
+    );
 }
 
 /// A chain that is too long is not looked at.
@@ -575,7 +617,10 @@ fn servers_of_others() {
                 let got = w.ask(&["--driver", driver, "--resume", &at]);
                 // gnutls-serv answers with a page of its own about the handshake.
                 let body = if name == "gnutls-serv" { "</HTML>" } else { "hello\n" };
-                assert!(got.stdout.starts_with(&format!("TLS Handshake:\nProtocol: TLSv{version}\n")), "{name} {got:?}");
+                assert!(
+                    got.stdout.starts_with(&format!("TLS Handshake:\nProtocol: TLSv{version}\n")),
+                    "{name} {got:?}"
+                );
                 assert!(got.stdout.trim_end().ends_with(body.trim_end()), "{name} {version} {driver}: {got:?}");
                 assert!(got.stdout.contains("\nResumed: yes\n"), "{name} {version} {driver}: {}", got.stdout);
                 // s_server and gnutls-serv may end without a goodbye, and that is told.

@@ -106,7 +106,17 @@ fn foreign(folder: &Folder, case: &Case, port: u16, program: &str) -> Output {
             }
         }
         _ => {
-            add(&["--x509cafile", "ca.crt", "-p", &port, "--verify-hostname", host, "--sni-hostname", host, "127.0.0.1"]);
+            add(&[
+                "--x509cafile",
+                "ca.crt",
+                "-p",
+                &port,
+                "--verify-hostname",
+                host,
+                "--sni-hostname",
+                host,
+                "127.0.0.1",
+            ]);
             if lists {
                 add(&["--x509crlfile", "ca.crl"]);
             }
@@ -141,7 +151,12 @@ fn where_we_refuse_others_refuse() {
                 odd.push(format!("{program} takes '{}' ({})", case.name, case.host));
             }
             if case.verdict.is_ok() && !out.status.success() {
-                eprintln!("{program} refuses '{}' ({}): {}", case.name, case.host, String::from_utf8_lossy(&out.stderr));
+                eprintln!(
+                    "{program} refuses '{}' ({}): {}",
+                    case.name,
+                    case.host,
+                    String::from_utf8_lossy(&out.stderr)
+                );
             }
         }
     }

@@ -122,12 +122,7 @@ fn common_cases(
         case("through an intermediate", &through, &[&middle.made], Ok(())),
         case("unneeded certificates", &leaf, &[&middle.made, &evil.made], Ok(())),
         case("order does not matter", &through, &[&root.made, &middle.made], Ok(())),
-        case(
-            "no dates but for a while",
-            &root.sign(with(good(), |p| p.not_after = day(2024, 6, 2))),
-            &[],
-            Ok(()),
-        ),
+        case("no dates but for a while", &root.sign(with(good(), |p| p.not_after = day(2024, 6, 2))), &[], Ok(())),
         case(
             "expired",
             &root.sign(with(good(), expired)),
@@ -275,8 +270,7 @@ fn server() -> CertificateParams {
 
 /// What servers show to who believes `root`.
 pub fn server_cases(root: &Ca) -> Vec<Case> {
-    let mut all =
-        common_cases(root, &server, "certificate is not for server use", ExtendedKeyUsagePurpose::ClientAuth);
+    let mut all = common_cases(root, &server, "certificate is not for server use", ExtendedKeyUsagePurpose::ClientAuth);
     let limited = root.below(with(certs::ca("Limited CA"), |p| {
         p.name_constraints = Some(NameConstraints {
             permitted_subtrees: vec![GeneralSubtree::DnsName("example.org".into())],
