@@ -4,6 +4,7 @@ use crate::{
 };
 use alloc::{boxed::Box, vec::Vec};
 use core::mem;
+use core::net::SocketAddr;
 use core::time::Duration;
 
 /// How long the peer of a connection that is over may take to read the last words, without progress.
@@ -53,6 +54,8 @@ pub struct Conn<M> {
     pub machine: M,
     stages: Vec<Stage>,
     tail: Vec<u8>,
+    /// What the lowest layer said about where it comes from, until all are ready.
+    from: Option<Box<SocketAddr>>,
     /// What a layer said and the app has not heard yet, because the machine paused or the app stopped listening.
     ready: Option<Info>,
     fault: Option<Fault>,
@@ -78,6 +81,7 @@ impl<M: Machine> Conn<M> {
             machine,
             stages: layers.into_iter().map(stage).collect(),
             tail: Vec::new(),
+            from: None,
             ready: None,
             fault: None,
             eof: false,
@@ -132,7 +136,8 @@ impl<M: Machine> Conn<M> {
     pub(crate) fn wants_input(&self) -> bool {
         !(self.held || self.paused && self.stages.iter().all(|s| s.ready))
     }
-    pub(crate) fn is_layered(&self) -> bool {
+    /// Something is between the wire and the machine.
+    pub fn is_layered(&self) -> bool {
         !self.stages.is_empty()
     }
 
@@ -184,6 +189,7 @@ impl<M: Machine> Conn<M> {
     }
     fn open(&mut self, (now, wall): (Instant, Wall), wire: &mut Tx, feed: &mut Feed<'_>) {
         let mut ended = false; // the input of the stage
+        let mut from = self.from.take();
         for i in 0..self.stages.len() {
             let mut plain = Vec::new();
             let Some((stage, below)) = self.stage(i, wire) else { return };
@@ -192,8 +198,9 @@ impl<M: Machine> Conn<M> {
             loop {
                 match stage.layer.open(now, &mut inbox, &mut plain, below) {
                     Ok(None) => break,
-                    Ok(Some(info)) => {
+                    Ok(Some(mut info)) => {
                         stage.ready = true;
+                        from = info.from.take().or(from);
                         feed.ready = Some(info); // once more, for what follows the handshake
                     }
                     Err(fault) => {
@@ -215,6 +222,9 @@ impl<M: Machine> Conn<M> {
         self.eof |= ended && feed.fault.is_none();
         if self.stages.iter().any(|s| !s.ready) {
             feed.ready = None; // told when the last layer is ready
+            self.from = from;
+        } else if let Some(info) = &mut feed.ready {
+            info.from = from;
         }
     }
     /// Notes the end of the wire's input. One that a layer calls cut short is none for the machine, which would take

@@ -1,6 +1,7 @@
 //! Byte transforms beneath a machine: TLS, proxies, PROXY headers.
 use crate::{Bytes, Deadline, Fault, FileId, Instant, Tx, Wall};
 use alloc::{boxed::Box, string::String, vec::Vec};
+use core::net::SocketAddr;
 
 /// What a layer learned when it became ready.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -9,6 +10,8 @@ pub struct Info {
     pub alpn: Vec<u8>,
     /// Who the peer proved to be, empty if nobody.
     pub peer: String,
+    /// Where a balancer says that the connection comes from.
+    pub from: Option<Box<SocketAddr>>,
     /// What a layer that encrypts has agreed on.
     pub secure: Option<Box<Secure>>,
 }

@@ -49,6 +49,7 @@ pub mod line;
 mod machine;
 mod op;
 pub mod pipe;
+pub mod proxy_header;
 mod slots;
 pub mod socks5;
 mod start;

@@ -13,10 +13,13 @@
 //! [`Front::finish_for_gone`]: whoever asked does not wait any more, and the work is not worth doing.
 use crate::service::{Life, Note, Refusal, ServerCx, Service, Settings};
 use crate::text::http_date;
+use core::net::SocketAddr;
 use core::time::Duration;
 use proto_core::http1::server::{Event, Request, Response};
 use proto_core::http1::{Config, FieldBlock, Page, Server};
-use proto_core::{Addr, ConnEvent, Conns, Deadline, Fault, Feed, Input, Misuse, Peer, Slots, Start, Step, Token, Tx};
+use proto_core::{
+    Addr, Conn, ConnEvent, Conns, Deadline, Fault, Feed, Input, Misuse, Peer, Slots, Start, Step, Token, Tx,
+};
 use std::sync::Arc;
 
 #[cfg(test)]
@@ -34,8 +37,10 @@ pub trait Desk<J> {
     fn body_end(&mut self, _t: Token, _front: &mut Front, _cx: &mut ServerCx<'_, J>) {}
     /// A connection that may bring requests.
     fn opened(&mut self, _t: Token, _peer: &Peer, _front: &mut Front, _cx: &mut ServerCx<'_, J>) {}
+    /// Where the connection really comes from, as a balancer says; before its first request.
+    fn came_from(&mut self, _t: Token, _from: SocketAddr, _front: &mut Front, _cx: &mut ServerCx<'_, J>) {}
     /// A client that was turned away.
-    fn refused(&mut self, _peer: &Peer, _why: Refusal, _front: &mut Front, _cx: &mut ServerCx<'_, J>) {}
+    fn refused(&mut self, _from: &Addr, _why: Refusal, _front: &mut Front, _cx: &mut ServerCx<'_, J>) {}
     /// A client broke a rule, or was too slow; it has been told. [`Desk::gone`] follows.
     fn fault(&mut self, _t: Token, _fault: &Fault, _front: &mut Front, _cx: &mut ServerCx<'_, J>) {}
     /// The client is gone, or its connection is over; perhaps told more than once.
@@ -171,7 +176,7 @@ impl Front {
     pub fn handle<J, D: Desk<J>>(&mut self, input: Input<'_, Note>, desk: &mut D, cx: &mut ServerCx<'_, J>) {
         let input = match input {
             Input::Bytes(t, chunk) if t.part() == 0 => {
-                let clear = !self.service.is_guarded();
+                let clear = !self.service.is_guarded() && !self.conns.peek(t).is_some_and(Conn::is_layered);
                 if clear && chunk.first() == Some(&TLS_HELLO) && cx.stat(t).received <= chunk.len() as u64 {
                     return self.speaks_tls(t, desk, cx);
                 }
@@ -186,8 +191,11 @@ impl Front {
         match input {
             Input::Accepted { conn, peer, .. } if conn.part() == 0 => match self.service.admit(conn, &peer, cx) {
                 Ok(()) => {
-                    if self.service.enrol(&mut self.conns, conn, Server::new(self.config.clone()), cx) {
-                        if self.service.is_guarded() {
+                    let beneath: Vec<_> = self.service.header(&peer.remote).into_iter().collect();
+                    let shakes = self.service.is_guarded() || !beneath.is_empty();
+                    let machine = Server::new(self.config.clone());
+                    if self.service.enrol_on(beneath, &mut self.conns, conn, machine, cx) {
+                        if shakes {
                             self.shaking.insert(conn, peer.remote.clone());
                         }
                         desk.opened(conn, &peer, self, cx);
@@ -195,7 +203,7 @@ impl Front {
                 }
                 Err(why) => {
                     self.service.turn_away(conn, FULL, cx);
-                    desk.refused(&peer, why, self, cx);
+                    desk.refused(&peer.remote, why, self, cx);
                 }
             },
             Input::Writable(t) if self.conns.peek(t).is_some() => {
@@ -222,6 +230,14 @@ impl Front {
             }
             Input::Deadline => self.due(desk, cx),
             _ => {}
+        }
+    }
+    /// A balancer has said for whom it speaks.
+    fn named<J, D: Desk<J>>(&mut self, t: Token, from: SocketAddr, desk: &mut D, cx: &mut ServerCx<'_, J>) {
+        desk.came_from(t, from, self, cx);
+        if !self.service.allows(from.ip()) {
+            desk.refused(&Addr::Ip(from), Refusal::Address, self, cx);
+            self.conns.close(t);
         }
     }
     fn broken<J, D: Desk<J>>(&mut self, t: Token, fault: &Fault, desk: &mut D, cx: &mut ServerCx<'_, J>) {
@@ -281,8 +297,11 @@ impl Front {
                     Event::End => desk.body_end(t, self, cx),
                     Event::Trailers(_) | Event::Upgraded => {}
                 },
-                Ok(Step::Event(ConnEvent::Ready(_))) => {
+                Ok(Step::Event(ConnEvent::Ready(info))) => {
                     self.shaking.remove(t);
+                    if let Some(from) = info.from {
+                        self.named(t, *from, desk, cx);
+                    }
                 }
                 Ok(Step::NeedMore | Step::Paused | Step::Closed) => break,
                 Err(fault) => {

@@ -27,6 +27,8 @@ pub struct Asked {
     version: &'static str,
     referer: Vec<u8>,
     agent: Vec<u8>,
+    /// Who asks, if that is known.
+    pub user: Option<String>,
 }
 
 impl Asked {
@@ -42,6 +44,7 @@ impl Asked {
             version: if request.version() == Version::Http10 { "HTTP/1.0" } else { "HTTP/1.1" },
             referer: field("referer"),
             agent: field("user-agent"),
+            user: None,
         }
     }
     /// The line, without its end. `None` for what was no request.
@@ -65,7 +68,9 @@ impl Asked {
             format!("{} {} {}", Escaped(a.method.as_bytes()), Escaped(a.target.as_bytes()), a.version)
         });
         let size = if bytes == 0 { "-".into() } else { bytes.to_string() };
-        let common = format!("{ip} - - [{when}] \"{request}\" {status} {size}");
+        let user = asked.and_then(|a| a.user.as_ref()).map_or("-".into(), |u| Escaped(u.as_bytes()).to_string());
+        let user = user.replace(' ', "\\x20"); // blanks are between the fields of a line
+        let common = format!("{ip} - {user} [{when}] \"{request}\" {status} {size}");
         if format == Format::Common {
             return common;
         }
@@ -83,8 +88,9 @@ fn json(asked: Option<&Asked>, ip: &str, status: u16, bytes: u64, wall: Wall) ->
     let what = asked.map_or(String::new(), |a| {
         let (method, target, agent) = (text(a.method.as_bytes()), text(a.target.as_bytes()), text(&a.agent));
         let (version, referer) = (a.version, text(&a.referer));
+        let user = a.user.as_ref().map_or(String::new(), |u| format!(",\"user\":{}", text(u.as_bytes())));
         format!(
-            ",\"method\":{method},\"target\":{target},\"version\":\"{version}\",\"referer\":{referer},\"agent\":{agent}"
+            "{user},\"method\":{method},\"target\":{target},\"version\":\"{version}\",\"referer\":{referer},\"agent\":{agent}"
         )
     });
     let ms = wall.unix_ns / 1_000_000;
@@ -105,11 +111,12 @@ mod tests {
             version: "HTTP/1.1",
             referer: b"http://x/\"\x1b[2J".to_vec(),
             agent: b"\xff\xc2\x9b".to_vec(),
+            user: Some("a b".into()),
         };
         let from = Addr::Ip("[::ffff:10.1.2.3]:4711".parse().expect("an address"));
         let at = (Wall { unix_ns: 784_111_777_000_000_000, utc_offset_s: 3600 }, false);
         let line = |asked, format| Asked::line(asked, &from, 200, 5, at, format);
-        let common = "10.1.2.3 - - [06/Nov/1994:09:49:37 +0100] \"GET /a\\\"b\\\\c HTTP/1.1\" 200 5";
+        let common = "10.1.2.3 - a\\x20b [06/Nov/1994:09:49:37 +0100] \"GET /a\\\"b\\\\c HTTP/1.1\" 200 5";
         assert_eq!(line(Some(&asked), Format::Common), common);
         assert_eq!(
             line(Some(&asked), Format::Combined),
@@ -117,7 +124,7 @@ mod tests {
         );
         assert_eq!(
             line(Some(&asked), Format::Json),
-            "{\"schema\":\"drywire/access/1\",\"time_ms\":784111777000,\"client\":\"10.1.2.3\",\"status\":200,\"bytes\":5,\
+            "{\"schema\":\"drywire/access/1\",\"time_ms\":784111777000,\"client\":\"10.1.2.3\",\"status\":200,\"bytes\":5,\"user\":\"a b\",\
              \"method\":\"GET\",\"target\":\"/a\\\"b\\\\c\",\"version\":\"HTTP/1.1\",\"referer\":\"http://x/\\\"\\u001b[2J\",\
              \"agent\":\"\u{fffd}\\u009b\"}"
         );

@@ -24,8 +24,12 @@ fn escape(text: &str, out: &mut String) {
     }
 }
 
-/// The page of a directory; `path` is without slashes at its ends.
-pub fn html(path: &str, entries: &[Entry]) -> String {
+/// Sends files into the directory.
+const FORM: &str = "<form method=\"post\" enctype=\"multipart/form-data\">\n\
+                    <input type=\"file\" name=\"file\" multiple required>\n<button>Upload</button>\n</form>\n";
+
+/// The page of a directory; `path` is without slashes at its ends. `takes`: files may be sent there.
+pub fn html(path: &str, entries: &[Entry], takes: bool) -> String {
     let mut title = String::from("/");
     escape(path, &mut title);
     if !path.is_empty() {
@@ -53,6 +57,9 @@ pub fn html(path: &str, entries: &[Entry]) -> String {
         let _ = writeln!(out, "<li>and {more} more</li>");
     }
     out.push_str("</ul>\n");
+    if takes {
+        out.push_str(FORM);
+    }
     out
 }
 
@@ -65,6 +72,12 @@ pub fn json(path: &str, entries: &[Entry]) -> String {
     }
     let _ = writeln!(out, "],\"more\":{}}}", entries.len().saturating_sub(MAX_NAMES));
     out
+}
+
+/// What was stored, for programs.
+pub fn stored(names: &[String]) -> String {
+    let names: Vec<String> = names.iter().map(|n| Json(n).to_string()).collect();
+    format!("{{\"schema\":\"drywire/httpserver-stored/1\",\"names\":[{}]}}\n", names.join(","))
 }
 
 /// The client would rather have JSON than HTML.
@@ -94,7 +107,7 @@ mod tests {
             entry("javascript:alert(1)", false),
             entry("not\u{fffd}utf8", false),
         ];
-        let page = html("x<y>", &evil);
+        let page = html("x<y>", &evil, false);
         assert_eq!(
             page,
             "<!DOCTYPE html>\n<meta charset=\"utf-8\">\n<title>Index of /x&lt;y&gt;/</title>\n<h1>Index of /x&lt;y&gt;/</h1>\n<ul>\n\
@@ -114,7 +127,7 @@ mod tests {
     #[test]
     fn long_lists_are_cut() {
         let many: Vec<Entry> = (0..MAX_NAMES + 3).map(|i| entry(&i.to_string(), false)).collect();
-        assert!(html("", &many).ends_with("<li>and 3 more</li>\n</ul>\n"));
+        assert!(html("", &many, false).ends_with("<li>and 3 more</li>\n</ul>\n"));
         assert!(json("", &many).ends_with("],\"more\":3}\n"));
     }
 

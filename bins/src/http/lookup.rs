@@ -58,6 +58,8 @@ enum Stage {
 pub struct Lookup {
     /// What it wants.
     pub wants: Wants<'static>,
+    /// In which directory that is served.
+    pub place: usize,
     /// For the log.
     pub asked: Option<Asked>,
     /// The path asked for.
@@ -90,14 +92,18 @@ const STEPS: u32 = 64;
 
 impl Lookup {
     /// At its beginning; `missing` begins with what stands for something missing.
-    pub fn new(target: &Target<'_>, wants: Wants<'static>, asked: Option<Asked>) -> Self {
+    pub fn new(place: usize, target: &Target<'_>, wants: Wants<'static>, asked: Option<Asked>) -> Self {
         let (path, query) = (target.path.clone().into_owned(), target.query.into());
-        Lookup { wants, asked, path, slash: target.slash, query, stage: Stage::Target, steps: 0 }
+        Lookup { wants, place, asked, path, slash: target.slash, query, stage: Stage::Target, steps: 0 }
     }
     /// For a target that names nothing: only error pages are looked for.
-    pub fn failed(status: u16, wants: Wants<'static>, asked: Option<Asked>) -> Self {
+    pub fn failed(place: usize, status: u16, wants: Wants<'static>, asked: Option<Asked>) -> Self {
         let (path, query) = (String::new(), String::new());
-        Lookup { wants, asked, path, slash: false, query, stage: Stage::Page(status), steps: 0 }
+        Lookup { wants, place, asked, path, slash: false, query, stage: Stage::Page(status), steps: 0 }
+    }
+    /// The target was named as a folder.
+    pub fn is_folder(&self) -> bool {
+        self.slash
     }
     /// What to look at next. `Err`: there is nothing to look at.
     pub fn next(&mut self, options: &Options) -> Result<Next, End> {

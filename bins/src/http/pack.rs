@@ -8,16 +8,16 @@ pub const MIN: u64 = 1 << 10;
 /// Larger ones would keep a worker busy for long.
 pub const MAX: u64 = 8 << 20;
 
-/// Work that is not done on the loop.
+/// What is compressed.
 #[derive(Clone, Debug)]
-pub struct Job {
+pub struct Pack {
     /// What to compress.
     pub bytes: Bytes,
     /// How.
     pub coding: Coding,
 }
 
-impl Job {
+impl Pack {
     /// The compressed bytes; none if they are no fewer.
     pub fn run(&self) -> Bytes {
         let packed = match self.coding {
@@ -66,7 +66,7 @@ mod tests {
     fn packed_and_unpacked_it_is_the_same() {
         let text: String = (0..5000).map(|i| format!("line {}\n", i * i)).collect();
         for coding in Coding::ALL {
-            let packed = Job { bytes: text.clone().into(), coding }.run();
+            let packed = Pack { bytes: text.clone().into(), coding }.run();
             assert!(!packed.is_empty() && packed.len() < text.len() / 2, "{coding:?}: {}", packed.len());
             let mut plain = Vec::new();
             match coding {
@@ -91,7 +91,7 @@ mod tests {
         .take(10_000)
         .collect();
         for coding in Coding::ALL {
-            assert!(Job { bytes: noise.clone().into(), coding }.run().is_empty(), "{coding:?}");
+            assert!(Pack { bytes: noise.clone().into(), coding }.run().is_empty(), "{coding:?}");
         }
     }
 

@@ -3,6 +3,7 @@ use super::access;
 use super::date::Today;
 use super::media::Types;
 use super::store::CacheLimits;
+use crate::users::Users;
 use core::time::Duration;
 use proto_core::http1::{Config, FieldBlock, Limits, Page, Times};
 use proto_core::{Misuse, Wall};
@@ -13,6 +14,14 @@ use std::collections::BTreeMap;
 pub struct Options {
     /// The directory, as it was named.
     pub root: String,
+    /// Directories for some hosts.
+    pub sites: Vec<(String, String)>,
+    /// Who may ask; `None`: everybody.
+    pub users: Option<Users>,
+    /// Files that the users come from, to be read again when the server is told to: of who asks, and of who uploads.
+    pub auth_files: [Option<String>; 2],
+    /// Where files may be sent to.
+    pub upload: Option<UploadOptions>,
     /// What a directory is answered with, the first that is there.
     pub index: Vec<String>,
     /// Directories without one of these are listed.
@@ -45,10 +54,33 @@ pub struct Options {
     pub last_request: Duration,
 }
 
+/// How files are taken.
+#[derive(Clone, Debug)]
+pub struct UploadOptions {
+    /// The folder beneath the root; empty for all of it.
+    pub folder: String,
+    /// Who may send; `None`: whoever may ask.
+    pub users: Option<Users>,
+    /// Files that are there may be replaced.
+    pub overwrite: bool,
+}
+
+impl Options {
+    /// Files may be sent into this folder.
+    pub fn takes_uploads(&self, path: &str) -> bool {
+        let beneath = |folder: &str| path.strip_prefix(folder).is_some_and(|r| r.is_empty() || r.starts_with('/'));
+        self.upload.as_ref().is_some_and(|u| u.folder.is_empty() || beneath(&u.folder))
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Options {
             root: ".".into(),
+            sites: Vec::new(),
+            users: None,
+            auth_files: [None, None],
+            upload: None,
             index: vec!["index.html".into()],
             listing: false,
             dotfiles: false,

@@ -6,8 +6,8 @@
 //! (not there) --look--> Loading --opened, read--> Ready --look, not fresh--> Ready + checking --same--> Ready
 //!                                                                                     \--other--> replaced
 //! ```
+use super::job::Job;
 use super::media::{Coding, Types};
-use super::pack::Job;
 use super::site::Site;
 use core::time::Duration;
 use proto_core::http1::FieldBlock;
@@ -15,11 +15,6 @@ use proto_core::{Answer, Ask, Bytes, Cx, DirId, FileId, How, Instant, Meta, OpId
 use std::collections::BTreeMap;
 
 mod packed;
-
-/// The part byte of its questions and jobs.
-pub const FILES: u8 = 2;
-/// The key of questions whose answer does not matter.
-const NOTHING: u64 = 0;
 
 /// What is kept of files.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -150,6 +145,8 @@ enum Step {
 /// The part.
 #[derive(Debug)]
 pub struct Store {
+    /// The part byte of its questions and jobs.
+    part: u8,
     root: Option<DirId>,
     limits: CacheLimits,
     beneath: bool,
@@ -167,9 +164,10 @@ pub struct Store {
 }
 
 impl Store {
-    /// Empty. `beneath`: symbolic links must not leave the root.
-    pub fn new(limits: CacheLimits, beneath: bool, types: Types) -> Self {
+    /// Empty. Its questions and jobs carry `part`. `beneath`: symbolic links must not leave the root.
+    pub fn new(part: u8, limits: CacheLimits, beneath: bool, types: Types) -> Self {
         Store {
+            part,
             root: None,
             limits,
             beneath,
@@ -181,7 +179,7 @@ impl Store {
             open: 0,
             hand: 0,
             steps: BTreeMap::new(),
-            next: NOTHING + 1,
+            next: 1,
             packing: 0,
         }
     }
@@ -244,6 +242,13 @@ impl Store {
             _ => None,
         }
     }
+    /// A file at a path was replaced: it is looked for anew.
+    pub fn renew<J, M>(&mut self, path: &str, cx: &mut Cx<'_, J, M>) {
+        let Some(slot) = self.by_path.get(path).copied() else { return };
+        if self.slots.get(slot).and_then(Option::as_ref).is_some_and(|e| !e.checking) {
+            self.forget(slot, cx);
+        }
+    }
     /// Names and bytes that are kept, and large files that are open.
     pub fn usage(&self) -> (usize, usize, usize) {
         (self.by_path.len(), self.bytes, self.open)
@@ -281,7 +286,7 @@ impl Store {
     }
     fn ask<J, M>(&mut self, step: Step, ask: Ask, cx: &mut Cx<'_, J, M>) {
         self.steps.insert(self.next, step);
-        cx.ask(OpId::new(FILES, self.next), ask);
+        cx.ask(OpId::new(self.part, self.next), ask);
         self.next += 1;
     }
 
@@ -416,9 +421,12 @@ impl Store {
     }
 }
 
+/// The part byte of questions whose answer nobody waits for.
+pub const NOBODY: u8 = 2;
+
 /// Closes a file; nobody waits for that.
 pub fn close<J, M>(file: FileId, cx: &mut Cx<'_, J, M>) {
-    cx.ask(OpId::new(FILES, NOTHING), Ask::CloseFile(file));
+    cx.ask(OpId::new(NOBODY, 0), Ask::CloseFile(file));
 }
 
 /// What the client hears when a file cannot be opened.

@@ -29,7 +29,7 @@ impl Bench {
             ops: VecDeque::new(),
             env: Env::new([0; 32], Wall { unix_ns: NOW_NS, utc_offset_s: 0 }, Instant::default()),
             now: Instant::default(),
-            store: Store::new(limits, true, Types::default()),
+            store: Store::new(64, limits, true, Types::default()),
             disk: BTreeMap::new(),
             open: BTreeMap::new(),
             opened: 0,

@@ -68,6 +68,16 @@ fn origin(target: &str) -> &str {
     }
 }
 
+/// The authority of a target in absolute form, which counts instead of `Host` (RFC 9112 3.2.2).
+pub fn authority(target: &str) -> Option<&[u8]> {
+    if target.starts_with('/') {
+        return None;
+    }
+    let (_, rest) = target.split_once("://")?;
+    let authority = rest.split(['/', '?']).next()?;
+    Some(authority.rsplit('@').next().unwrap_or(authority).as_bytes())
+}
+
 /// Nothing to decode, to resolve or to hide.
 fn is_plain(path: &str) -> bool {
     let mut before = b'/';

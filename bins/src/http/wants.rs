@@ -49,6 +49,10 @@ wants! {
     accept: "accept",
     /// `Origin`.
     origin: "origin",
+    /// `Host`.
+    host: "host",
+    /// `Authorization`.
+    authorization: "authorization",
 }
 
 impl<'r> Wants<'r> {

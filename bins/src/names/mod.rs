@@ -12,59 +12,16 @@ mod wire;
 
 pub use wire::{Ports, Wire};
 
+use crate::slurp::Slurp;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use proto_core::dns::{Config, Family, Hosts, Known, ResolvConf, Resolver, Unresolved};
-use proto_core::{Answer, Ask, Bytes, Cx, Deadline, FileId, How, Input, OpId, Reason};
+use proto_core::{Bytes, Cx, Deadline, Input, OpId};
 use std::collections::VecDeque;
 
 /// The file that names the servers, and how much of it is read.
 pub const RESOLV_CONF: (&str, u32) = ("/etc/resolv.conf", 64 << 10);
 /// The file that names hosts, and how much of it is read.
 pub const HOSTS: (&str, u32) = ("/etc/hosts", 4 << 20);
-
-/// A file being read in three questions: open, read, close. Their keys are `base`, `base + 1` and `base + 2`.
-#[derive(Debug)]
-pub struct Slurp {
-    part: u8,
-    base: u64,
-    what: (&'static str, u32),
-    file: Option<FileId>,
-}
-
-impl Slurp {
-    /// Begins to read the first bytes of a file.
-    pub fn start<J, M>(part: u8, base: u64, what: (&'static str, u32), cx: &mut Cx<'_, J, M>) -> Self {
-        let how = How { read: true, ..How::default() };
-        cx.ask(OpId::new(part, base), Ask::Open { dir: None, path: what.0.into(), how });
-        Slurp { part, base, what, file: None }
-    }
-    /// Takes an input; `Some` once, when it is over.
-    pub fn handle<J, M>(&mut self, input: &Input<'_, M>, cx: &mut Cx<'_, J, M>) -> Option<Result<Bytes, Reason>> {
-        let Input::Answer(id, answer) = input else { return None };
-        if id.part() != self.part {
-            return None;
-        }
-        match (id.key().checked_sub(self.base)?, answer) {
-            (0, Ok(Answer::Opened { file, .. })) => {
-                self.file = Some(*file);
-                cx.ask(OpId::new(self.part, self.base + 1), Ask::Read { file: *file, offset: 0, len: self.what.1 });
-                None
-            }
-            (1, read) => {
-                if let Some(file) = self.file.take() {
-                    cx.ask(OpId::new(self.part, self.base + 2), Ask::CloseFile(file));
-                }
-                Some(match read {
-                    Ok(Answer::Read(bytes)) => Ok(bytes.clone()),
-                    Ok(_) => Err(Reason::Unsupported),
-                    Err(why) => Err(*why),
-                })
-            }
-            (0, Err(why)) => Some(Err(*why)),
-            _ => None,
-        }
-    }
-}
 
 /// How far it is.
 #[derive(Debug)]

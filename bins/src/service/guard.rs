@@ -2,8 +2,12 @@
 use super::{Life, Note, ServerCx, Service};
 use crate::tls::Guard;
 use core::time::Duration;
+use proto_core::proxy_header::ProxyHeader;
 use proto_core::x509::{Certificate, Date};
-use proto_core::{About, Addr, Conn, Conns, Grounds, Input, Machine, Token};
+use proto_core::{About, Addr, Conn, Conns, Grounds, Input, Layer, Machine, Token};
+
+/// How long a balancer may take for its header: it has all of it when it connects.
+const HEADER: Duration = Duration::from_secs(5);
 
 impl Service {
     /// Puts the machine of an admitted client on its connection, under TLS if the server has that. False: it cannot be
@@ -15,13 +19,32 @@ impl Service {
         machine: M,
         cx: &mut ServerCx<'_, J>,
     ) -> bool {
+        self.enrol_on(Vec::new(), conns, conn, machine, cx)
+    }
+    /// The same, with layers beneath those of the server.
+    pub fn enrol_on<J, M: Machine>(
+        &self,
+        mut beneath: Vec<Box<dyn Layer>>,
+        conns: &mut Conns<M>,
+        conn: Token,
+        machine: M,
+        cx: &mut ServerCx<'_, J>,
+    ) -> bool {
         let layers = self.settings.guard.layers();
         let served = layers.is_some();
         match layers {
-            Some(layers) => conns.insert(conn, machine, layers, cx),
+            Some(layers) => {
+                beneath.extend(layers);
+                conns.insert(conn, machine, beneath, cx);
+            }
             None => cx.close(conn, Duration::ZERO),
         }
         served
+    }
+    /// The layer that reads what a balancer says first.
+    pub fn header(&self, from: &Addr) -> Option<Box<dyn Layer>> {
+        let headed = self.settings.headed && self.settings.trusts(from);
+        headed.then(|| Box::new(ProxyHeader::new(HEADER)) as Box<dyn Layer>)
     }
     /// Clients are heard of when their handshake is over, and not when they connect.
     pub fn is_guarded(&self) -> bool {

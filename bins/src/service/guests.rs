@@ -62,6 +62,12 @@ impl Service {
         &self.settings.deny
     }
 
+    /// Clients from this address are served.
+    pub fn allows(&self, ip: IpAddr) -> bool {
+        let s = &self.settings;
+        let within = |blocks: &[Cidr]| blocks.iter().any(|b| b.contains(ip));
+        !within(&s.deny) && (s.allow.is_empty() || within(&s.allow))
+    }
     /// Decides on a new client. A refused one is the app's to send away, with [`Service::turn_away`].
     pub fn admit<J>(&mut self, conn: Token, peer: &Peer, cx: &mut ServerCx<'_, J>) -> Result<(), Refusal> {
         let ip = match &peer.remote {
@@ -70,8 +76,9 @@ impl Service {
         };
         let s = &self.settings;
         if let Some(ip) = ip {
-            let within = |blocks: &[Cidr]| blocks.iter().any(|b| b.contains(ip));
-            if within(&s.deny) || !s.allow.is_empty() && !within(&s.allow) {
+            // Whom a balancer speaks for is judged when it has said so.
+            let speaks_for_others = s.headed && s.trusts(&peer.remote);
+            if !speaks_for_others && !self.allows(ip) {
                 return Err(Refusal::Address);
             }
             let count = self.by_ip.get(&ip).copied().unwrap_or(0);

@@ -3,6 +3,7 @@ use crate::cli::{Cidr, ServerArgs};
 use crate::log::Format;
 use crate::tls::Guard;
 use core::time::Duration;
+use proto_core::Addr;
 
 /// A server's limits and settings, from its flags.
 #[derive(Clone, Debug, Default)]
@@ -30,12 +31,24 @@ pub struct Settings {
     pub raw: bool,
     /// Whether clients speak TLS.
     pub guard: Guard,
+    /// Balancers and proxies that are believed.
+    pub trusted: Vec<Cidr>,
+    /// Connections of theirs begin with a PROXY header.
+    pub headed: bool,
 }
 
 impl Settings {
     /// The same, with what stands between the clients and the app.
     pub fn guarded(self, guard: Guard) -> Self {
         Settings { guard, ..self }
+    }
+    /// The same, behind balancers and proxies that are believed; their connections begin with a PROXY header if `headed`.
+    pub fn behind(self, trusted: Vec<Cidr>, headed: bool) -> Self {
+        Settings { trusted, headed, ..self }
+    }
+    /// It is an address of a balancer or proxy that is believed.
+    pub fn trusts(&self, from: &Addr) -> bool {
+        matches!(from, Addr::Ip(a) if self.trusted.iter().any(|block| block.contains(a.ip())))
     }
     /// `default_max`: clients at once without `--max-conns`; `None` is what the driver can hold.
     pub fn new(args: &ServerArgs, default_max: Option<u32>) -> Self {
@@ -56,6 +69,8 @@ impl Settings {
             json: args.json,
             raw: false,
             guard: Guard::Clear,
+            trusted: Vec::new(),
+            headed: false,
         }
     }
 }

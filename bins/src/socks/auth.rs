@@ -1,6 +1,6 @@
 //! Logins: who is let in, how those who are not are slowed down, and users that change.
 use super::policy::{Policy, Rule};
-use super::users::Users;
+use crate::users::Users;
 use proto_core::{Answer, Ask, Cx, FileId, How, OpId, Reason};
 
 /// What a proxy lets clients do, and whom.

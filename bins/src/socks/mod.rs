@@ -4,7 +4,6 @@
 //! every address is checked, and what is connected to is an address that was checked.
 pub mod auth;
 mod connector;
-mod guard;
 mod lookup;
 pub mod policy;
 pub mod proxy;
@@ -12,5 +11,4 @@ mod session;
 #[cfg(test)]
 mod tests;
 pub mod text;
-pub mod users;
 pub mod visit;

@@ -1,11 +1,11 @@
 //! The app: sessions from their handshake to their end.
 use super::auth::{Access, Reload, Sources};
 use super::connector::OUT;
-use super::guard::Guard;
 use super::lookup::Lookups;
 use super::session::{Phase, Session};
-use super::users::Check;
+use crate::lockout::Lockout;
 use crate::service::{Life, Note, Refusal, ServerCx, Service, Settings};
+use crate::users::Check;
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
@@ -71,7 +71,7 @@ pub struct Proxy {
     clients: Slots<Token>,
     options: Options,
     lookups: Lookups,
-    guard: Guard,
+    guard: Lockout,
     reload: Reload,
     /// The client of each login that is being checked.
     judged: BTreeMap<u64, Token>,
@@ -98,7 +98,7 @@ impl Proxy {
             clients: Slots::default(),
             options,
             lookups: Lookups::new(NAMES),
-            guard: Guard::default(),
+            guard: Lockout::default(),
             reload: Reload::new(FILES),
             judged: BTreeMap::new(),
             timers: Timers::default(),

@@ -2,11 +2,11 @@
 use super::auth::{Access, Sources};
 use super::policy::{Policy, Rule, Where, Who};
 use super::proxy::{Options, Proxy};
-use super::users::{Check, Users};
 use super::visit::{Visitor, Visits};
 use crate::echo::load::LoadEcho;
 use crate::front::scripted::{Client, Heard, Leave, Script};
 use crate::service::{Note, Settings};
+use crate::users::{Check, Users};
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use drivers::Config;

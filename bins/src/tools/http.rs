@@ -1,10 +1,11 @@
 //! `httpserver`.
 use super::simulate::{DISK, Scene, simulate};
 use super::{running, server_plan};
-use crate::cli::{DriverArgs, Plan, ServerArgs, ServerTlsArgs, Tool, duration, size};
-use crate::http::{CacheLimits, HttpServer, Options, Site, Types, access, resolve};
+use crate::cli::{Cidr, DriverArgs, Plan, ServerArgs, ServerTlsArgs, Target, Tool, complain, duration, size};
+use crate::http::{CacheLimits, HttpServer, MAX_SITES, Options, Site, Types, UploadOptions, access, resolve};
 use crate::outcome::{Code, Failure};
 use crate::service::Settings;
+use crate::users::Users;
 use clap::Parser;
 use core::time::Duration;
 use drivers::Kind;
@@ -26,7 +27,11 @@ Examples:
   httpserver 8080 --listing                       the working directory, with lists
   httpserver 8080 -d dist --spa index.html        an application that routes by itself
   httpserver 8080 -d dist --precompressed --header 'Cache-Control: max-age=60'
-  httpserver 8080 --listen 0.0.0.0 --access-log combined"
+  httpserver 8080 --listen 0.0.0.0 --access-log combined
+  httpserver 8443 --cert server.pem --key server.key --auth-file users.txt
+  httpserver 8080 -d www --site docs.example=./docs --site '*.example=./rest'
+  httpserver 8080 --upload=incoming --upload-auth users.txt --listing
+                                                  curl -u bob:word -T file http://localhost:8080/incoming/"
 )]
 pub struct HttpServerTool {
     #[command(flatten)]
@@ -36,6 +41,9 @@ pub struct HttpServerTool {
     /// The directory to serve
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     dir: String,
+    /// Serve DIR to who asks for HOST, or for a host beneath *.DOMAIN (repeatable)
+    #[arg(long, value_name = "HOST=DIR", value_parser = site, help_heading = "Files")]
+    site: Vec<(String, String)>,
     /// What a directory is answered with, the first that is there (repeatable) [default: index.html]
     #[arg(long, value_name = "NAME", value_parser = beneath, help_heading = "Files")]
     index: Vec<String>,
@@ -60,6 +68,30 @@ pub struct HttpServerTool {
     /// Compress text from 1 KiB to 8 MiB for who accepts that: br, zstd or gzip. Workers do it, once for each file
     #[arg(long, help_heading = "Files")]
     compress: bool,
+    /// Ask for a password: FILE has lines of user:password or user:$argon2id$... (socks5_proxy --hash-password makes them)
+    #[arg(long, value_name = "FILE", help_heading = "Access")]
+    auth_file: Option<String>,
+    /// Believe what proxies at these addresses say of their clients, in Forwarded or X-Forwarded-For (repeatable)
+    #[arg(long, value_name = "CIDR", help_heading = "Access")]
+    trust_proxy: Vec<Cidr>,
+    /// Their connections begin with a PROXY header, of version 1 or 2
+    #[arg(long, requires = "trust_proxy", help_heading = "Access")]
+    proxy_protocol: bool,
+    /// Take files by PUT, and by POST of a form, into FOLDER beneath DIR; all of DIR if none is named
+    #[arg(long, value_name = "FOLDER", num_args = 0..=1, require_equals = true, default_missing_value = ".", value_parser = folder, help_heading = "Access")]
+    upload: Option<String>,
+    /// Who may send files, instead of the users of --auth-file
+    #[arg(long, value_name = "FILE", requires = "upload", help_heading = "Access")]
+    upload_auth: Option<String>,
+    /// Files that are there may be replaced
+    #[arg(long, requires = "upload", help_heading = "Access")]
+    overwrite: bool,
+    /// Largest body of an upload
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = size, requires = "upload", help_heading = "Access")]
+    max_upload: usize,
+    /// Take uploads from everybody, on an address that others can reach
+    #[arg(long, requires = "upload", help_heading = "Access")]
+    open: bool,
     /// Character set to announce for text
     #[arg(long, value_name = "NAME", value_parser = token, help_heading = "Answers")]
     charset: Option<String>,
@@ -145,7 +177,8 @@ impl HttpServerTool {
     fn options(&self) -> Options {
         let base = Options::default();
         let mut http = base.http;
-        http.limits.body = self.max_body as u64;
+        let body = if self.upload.is_some() { self.max_body.max(self.max_upload) } else { self.max_body };
+        http.limits.body = body as u64;
         http.limits.head = self.max_head;
         http.limits.request_line = http.limits.request_line.min(self.max_head);
         http.limits.requests = self.max_requests;
@@ -157,6 +190,10 @@ impl HttpServerTool {
         http.lenient.bare_lf = self.lenient_lf;
         Options {
             root: self.dir.clone(),
+            sites: self.site.clone(),
+            users: None,
+            upload: self.upload.clone().map(|folder| UploadOptions { folder, users: None, overwrite: self.overwrite }),
+            auth_files: [self.auth_file.clone(), self.upload_auth.clone()],
             index: if self.index.is_empty() { base.index } else { self.index.clone() },
             listing: self.listing,
             dotfiles: self.dotfiles,
@@ -177,18 +214,43 @@ impl HttpServerTool {
             ..base
         }
     }
+    /// With the users that may ask.
+    fn guarded_options(&self) -> Result<Options, Failure> {
+        let mut options = self.options();
+        options.users = HttpServerTool::users(self.auth_file.as_ref())?;
+        if let Some(upload) = &mut options.upload {
+            upload.users = HttpServerTool::users(self.upload_auth.as_ref())?;
+        }
+        Ok(options)
+    }
+    /// The users of a file.
+    fn users(path: Option<&String>) -> Result<Option<Users>, Failure> {
+        let Some(path) = path else { return Ok(None) };
+        let text = std::fs::read_to_string(path);
+        let text = text.map_err(|e| Failure::usage(format!("{path}: {}", crate::text::reason(&e))))?;
+        Users::parse_file(path, &text).map(Some).map_err(Failure::usage)
+    }
+    /// Everybody's uploads are taken only if somebody has asked for that.
+    fn check_open(&self) -> Result<(), Failure> {
+        let guarded = self.open || self.upload_auth.is_some() || self.auth_file.is_some();
+        if self.upload.is_none() || guarded || !self.args.allow_from.is_empty() || self.tls.ca.is_some() {
+            return Ok(());
+        }
+        let far = self.args.listen.iter().find(|t| matches!(t, Target::Ip(ip, _) if !ip.is_loopback()));
+        let Some(Target::Ip(ip, _)) = far else { return Ok(()) };
+        Err(Failure::usage(format!(
+            "refusing to take uploads from everybody on {ip}; use --upload-auth, --auth-file, --allow-from or --open"
+        )))
+    }
     /// What the app would find out too, but in time for an exit code of its own.
     fn check(&self) -> Result<(), Failure> {
-        let bad =
-            |why: &str| Err(Failure::usage(format!("root '{}': {why}", crate::text::Escaped(self.dir.as_bytes()))));
-        match std::fs::metadata(&self.dir) {
-            Ok(meta) if !meta.is_dir() => return bad("not a directory"),
-            Ok(_) => {}
-            Err(e) => return bad(&crate::text::reason(&e)),
+        for dir in core::iter::once(&self.dir).chain(self.site.iter().map(|(_, dir)| dir)) {
+            check_dir(dir)?;
         }
-        if let Err(e) = std::fs::read_dir(&self.dir) {
-            return bad(&crate::text::reason(&e));
+        if self.site.len() >= MAX_SITES {
+            return Err(Failure::usage(format!("at most {} of --site", MAX_SITES - 1)));
         }
+        self.check_open()?;
         let fields: Vec<(String, Vec<u8>)> = self.fields().into_iter().chain(self.preflight()).collect();
         for (name, value) in &fields {
             proto_core::http1::FieldBlock::new(&[(name, value)])
@@ -217,16 +279,55 @@ impl Tool for HttpServerTool {
     }
     fn plan(&self) -> Result<Plan, Failure> {
         self.check()?;
+        self.guarded_options()?;
         self.tls.check(ALPN, &self.args.driver)?;
         let mut plan = server_plan(Self::NAME, &self.args)?;
-        if self.compress && self.args.workers.is_none() {
+        let asks = self.auth_file.is_some() || self.upload_auth.is_some();
+        if (self.compress || asks) && self.args.workers.is_none() {
             plan.config.workers = std::thread::available_parallelism().map_or(1, Into::into);
+        }
+        let paths: Vec<&String> = self.auth_file.iter().chain(&self.upload_auth).collect();
+        plan.notes.extend(paths.iter().filter_map(|path| crate::users::too_open(path)));
+        let far = |t: &Target| matches!(t, Target::Ip(ip, _) if !ip.is_loopback());
+        if !paths.is_empty() && self.tls.tls.cert.is_none() && self.args.listen.iter().any(far) {
+            plan.notes.push("passwords come in clear text; use --cert and --key".into());
         }
         Ok(plan)
     }
     fn app(&self, _: Shard) -> HttpServer {
-        HttpServer::new(Settings::new(&self.args, None).guarded(self.tls.guard(ALPN)), Site::new(self.options()))
+        // The files could be read a moment ago, when they were checked.
+        let options = self.guarded_options().unwrap_or_else(|e| {
+            complain(Self::NAME, &e.text);
+            std::process::exit(e.code as i32)
+        });
+        let settings = Settings::new(&self.args, None).guarded(self.tls.guard(ALPN));
+        HttpServer::new(settings.behind(self.trust_proxy.clone(), self.proxy_protocol), Site::new(options))
     }
+}
+
+fn check_dir(dir: &str) -> Result<(), Failure> {
+    let bad = |why: &str| Err(Failure::usage(format!("root '{}': {why}", crate::text::Escaped(dir.as_bytes()))));
+    match std::fs::metadata(dir) {
+        Ok(meta) if !meta.is_dir() => return bad("not a directory"),
+        Ok(_) => {}
+        Err(e) => return bad(&crate::text::reason(&e)),
+    }
+    std::fs::read_dir(dir).map(drop).or_else(|e| bad(&crate::text::reason(&e)))
+}
+
+fn site(s: &str) -> Result<(String, String), String> {
+    let bad = || format!("'{}' is not HOST=DIR or *.DOMAIN=DIR", crate::text::Escaped(s.as_bytes()));
+    let (host, dir) = s.split_once('=').ok_or_else(bad)?;
+    let name = host.strip_prefix("*.").unwrap_or(host);
+    let legal = |b: u8| b.is_ascii_alphanumeric() || b"-_.:[]".contains(&b);
+    if name.is_empty() || dir.is_empty() || !name.bytes().all(legal) || name.starts_with('.') {
+        return Err(bad());
+    }
+    Ok((host.to_ascii_lowercase(), dir.into()))
+}
+
+fn folder(s: &str) -> Result<String, String> {
+    if s == "." { Ok(String::new()) } else { beneath(s) }
 }
 
 /// A path beneath the root, without slashes at its ends.

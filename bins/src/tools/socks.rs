@@ -7,7 +7,7 @@ use crate::service::Settings;
 use crate::socks::auth::{Access, Sources};
 use crate::socks::policy::{Rule, Where, Who, address_of};
 use crate::socks::proxy::{Options, Proxy};
-use crate::socks::users;
+use crate::users;
 use clap::Parser;
 use core::net::IpAddr;
 use core::time::Duration;
@@ -15,7 +15,6 @@ use drivers::Kind;
 use proto_core::Shard;
 use std::io::{BufRead, Write};
 use std::net::ToSocketAddrs;
-use std::os::unix::fs::MetadataExt;
 
 /// Connections at once from one address, unless a flag says otherwise.
 const PER_ADDRESS: u32 = 100;
@@ -195,11 +194,7 @@ impl Tool for Socks5Tool {
         if access.users.is_some() && self.args.workers.is_none() {
             plan.config.workers = std::thread::available_parallelism().map_or(1, Into::into);
         }
-        for path in self.auth.iter() {
-            if std::fs::metadata(path).is_ok_and(|m| m.mode() & 0o004 != 0) {
-                plan.notes.push(format!("{path} can be read by everybody on this machine; chmod 600 {path}"));
-            }
-        }
+        plan.notes.extend(self.auth.iter().filter_map(|path| users::too_open(path)));
         Ok(plan)
     }
     fn app(&self, _: Shard) -> Proxy {

@@ -102,7 +102,10 @@ mod tests {
         assert_eq!((conf.ndots, conf.attempts, conf.tcp), (2, Some(5), true));
         assert_eq!(conf.timeout, Some(Duration::from_secs(30)));
         assert_eq!(ResolvConf::parse(b""), ResolvConf::default());
-        assert_eq!(ResolvConf::parse(&b"nameserver 10.0.0.1\n".repeat(100_000)).servers.len(), SERVERS_MAX);
+        assert_eq!(
+            ResolvConf::parse(&b"nameserver 10.0.0.1\n".repeat(if cfg!(miri) { 100 } else { 100_000 })).servers.len(),
+            SERVERS_MAX
+        );
         let late = [b"\n".repeat(LINES_MAX), b"nameserver 10.0.0.1".to_vec()].concat();
         assert_eq!(ResolvConf::parse(&late).servers.len(), 0, "lines past the limit are not read");
     }

@@ -61,6 +61,11 @@ mod tests {
         for none in ["no", "zone", "octal", "nul", "b"] {
             assert_eq!(get(none), [""; 0], "{none}");
         }
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "takes long, and is safe code")]
+    fn it_is_bounded() {
         let many: Vec<u8> = (0..NAMES_MAX + 5).flat_map(|i| alloc::format!("10.0.0.1 n{i}\n").into_bytes()).collect();
         let hosts = Hosts::parse(&many);
         assert_eq!(hosts.names.len(), NAMES_MAX);

@@ -68,6 +68,7 @@ pub mod client;
 mod clock;
 mod detect;
 mod fields;
+pub mod form;
 mod head;
 mod lines;
 mod receive;

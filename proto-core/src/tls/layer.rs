@@ -267,6 +267,7 @@ impl Tls {
             alpn: state.alpn_protocol().unwrap_or_default().to_vec(),
             peer: peer.unwrap_or_default(),
             secure: Some(Box::new(secure)),
+            ..Info::default()
         }
     }
     /// Takes over new input.

@@ -17,12 +17,12 @@ use tests::process::{Ended, PATIENCE, Tool, have, until};
 use tests::scenario::drivers;
 
 /// A folder with a root `www` in it and a canary beside that.
-struct Folder(PathBuf);
+pub(super) struct Folder(PathBuf);
 
 const CANARY: &str = "the canary sings";
 
 impl Folder {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let n = NEXT.fetch_add(1, Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("drywire-http-{}-{n}", std::process::id()));
@@ -35,20 +35,20 @@ impl Folder {
         site.put("big", &noise(300_000));
         site
     }
-    fn root(&self) -> PathBuf {
+    pub(super) fn root(&self) -> PathBuf {
         self.0.join("www")
     }
-    fn arg(&self) -> String {
+    pub(super) fn arg(&self) -> String {
         self.root().to_str().expect("a name").into()
     }
     /// A file that has not changed for long.
-    fn put(&self, name: &str, bytes: &[u8]) {
+    pub(super) fn put(&self, name: &str, bytes: &[u8]) {
         let path = self.root().join(name);
         std::fs::write(&path, bytes).expect("a file");
         let file = std::fs::File::options().write(true).open(&path).expect("a file");
         file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000)).expect("a time");
     }
-    fn serve(&self, args: &[&str]) -> (Tool, u16) {
+    pub(super) fn serve(&self, args: &[&str]) -> (Tool, u16) {
         let root = self.arg();
         let mut tool = Tool::start("httpserver", &[&["0", "-d", &root], args].concat());
         let port = tool.port();
@@ -63,18 +63,18 @@ impl Drop for Folder {
     }
 }
 
-fn noise(n: usize) -> Vec<u8> {
+pub(super) fn noise(n: usize) -> Vec<u8> {
     (0..n as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 23) as u8).collect()
 }
 
-fn connect(port: u16) -> TcpStream {
+pub(super) fn connect(port: u16) -> TcpStream {
     let s = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
     s.set_read_timeout(Some(PATIENCE)).expect("a socket");
     s
 }
 
 /// Sends, and reads to the end.
-fn exchange(port: u16, send: &[u8]) -> Vec<u8> {
+pub(super) fn exchange(port: u16, send: &[u8]) -> Vec<u8> {
     let mut s = connect(port);
     let _ = s.write_all(send); // it may close before it has read all
     let mut got = Vec::new();
@@ -98,7 +98,7 @@ fn normal(answer: &[u8]) -> String {
     out
 }
 
-fn status(answer: &str) -> &str {
+pub(super) fn status(answer: &str) -> &str {
     answer.get(9..12).unwrap_or_default()
 }
 

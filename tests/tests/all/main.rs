@@ -15,6 +15,7 @@ mod https;
 mod https_cases;
 mod https_sim;
 mod httpserver;
+mod httpserver_access;
 mod life;
 mod machines;
 mod metrics;

@@ -4,9 +4,10 @@
 //! (not there) --look--> Loading --(read)--> Loading --made--> Ready, or Missing: it would not be smaller
 //!                          ^------------ the file has changed ----------/
 //! ```
+use super::super::job::Job;
 use super::super::media::Coding;
-use super::super::pack::{Job, MAX, MIN};
-use super::{Body, Entry, FILES, Look, State, Step, Store};
+use super::super::pack::{MAX, MIN, Pack};
+use super::{Body, Entry, Look, State, Step, Store};
 use core::time::Duration;
 use proto_core::{Answer, Ask, Bytes, Cx, Lost, Meta, Op, OpId, Reason, Token};
 
@@ -58,7 +59,7 @@ impl Store {
             of: Some(of),
         };
         let slot = match slot {
-            Some(slot) => self.renew(slot, entry, cx),
+            Some(slot) => self.refill(slot, entry, cx),
             None => self.add(entry),
         };
         self.packing += 1;
@@ -71,7 +72,7 @@ impl Store {
         }
         Look::Wait
     }
-    fn renew<M>(&mut self, slot: usize, entry: Entry, cx: &mut Cx<'_, Job, M>) -> usize {
+    fn refill<M>(&mut self, slot: usize, entry: Entry, cx: &mut Cx<'_, Job, M>) -> usize {
         if let Some(old) = self.slots.get_mut(slot).and_then(|place| place.replace(entry)) {
             self.drop_state(old.state, cx);
         }
@@ -79,7 +80,11 @@ impl Store {
     }
     fn pack<M>(&mut self, slot: usize, bytes: Bytes, coding: Coding, cx: &mut Cx<'_, Job, M>) {
         self.steps.insert(self.next, Step::Pack(slot));
-        cx.op(Op::Job { id: OpId::new(FILES, self.next), job: Job { bytes, coding }, hold: Duration::ZERO });
+        cx.op(Op::Job {
+            id: OpId::new(self.part, self.next),
+            job: Job::Pack(Pack { bytes, coding }),
+            hold: Duration::ZERO,
+        });
         self.next += 1;
     }
     /// A large file was read, to be compressed. The state, if it is not.

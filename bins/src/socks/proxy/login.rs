@@ -3,8 +3,8 @@ use super::{JUDGES, PENALTY, Proxy, ProxyCx};
 use crate::service::Note;
 use crate::socks::auth::Access;
 use crate::socks::session::{Phase, Session};
-use crate::socks::users::Users;
 use crate::text::Escaped;
+use crate::users::Users;
 use core::time::Duration;
 use proto_core::{Deadline, Lost, Op, OpId, Token};
 

@@ -14,7 +14,7 @@ const MOST: usize = 10_000;
 
 /// What is known of addresses.
 #[derive(Debug, Default)]
-pub struct Guard {
+pub struct Lockout {
     failures: BTreeMap<IpAddr, (Instant, u32)>,
     known: BTreeMap<IpAddr, Instant>,
 }
@@ -40,7 +40,7 @@ fn make_room<V: Copy>(map: &mut BTreeMap<IpAddr, V>, since: impl Fn(V) -> Instan
     }
 }
 
-impl Guard {
+impl Lockout {
     /// A login has failed.
     pub fn failed(&mut self, ip: IpAddr, now: Instant) {
         let ip = owner(ip);
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn ten_failures_in_a_minute_are_enough() {
-        let mut g = Guard::default();
+        let mut g = Lockout::default();
         for n in 0..9 {
             g.failed(ip("10.0.0.1"), at(n));
         }
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded() {
-        let mut g = Guard::default();
+        let mut g = Lockout::default();
         for n in 0..30_000u32 {
             g.failed(IpAddr::V4((0x0a00_0000 + n).into()), at(1));
             g.succeeded(IpAddr::V4((0x0a00_0000 + n).into()), at(u64::from(n)));
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn who_has_logged_in_is_known_for_ten_minutes() {
-        let mut g = Guard::default();
+        let mut g = Lockout::default();
         g.succeeded(ip("10.0.0.1"), at(1));
         assert!(g.is_known(ip("10.0.0.1"), at(600)) && !g.is_known(ip("10.0.0.1"), at(601)));
         assert!(!g.is_known(ip("10.0.0.2"), at(2)));

@@ -80,6 +80,16 @@ impl Users {
         }
         if users.by_name.is_empty() { Err((0, "no users")) } else { Ok(users) }
     }
+    /// The same, with the file's name in what is wrong: `users.txt:3: expected user:password`.
+    ///
+    /// # Errors
+    /// What is wrong, and where.
+    pub fn parse_file(path: &str, text: &str) -> Result<Users, String> {
+        Users::parse(text).map_err(|(line, what)| match line {
+            0 => format!("{path}: {what}"),
+            line => format!("{path}:{line}: {what}"),
+        })
+    }
     /// How many there are.
     pub fn len(&self) -> usize {
         self.by_name.len()
@@ -163,6 +173,12 @@ fn digest(b: &[u8]) -> [u8; 32] {
 
 fn verify(hash: &str, password: &[u8]) -> bool {
     PasswordHash::new(hash).is_ok_and(|h| Argon2::default().verify_password(password, &h).is_ok())
+}
+
+/// What to say of a file that everybody on the machine can read.
+pub fn too_open(path: &str) -> Option<String> {
+    let open = std::fs::metadata(path).is_ok_and(|m| std::os::unix::fs::MetadataExt::mode(&m) & 0o004 != 0);
+    open.then(|| format!("{path} can be read by everybody on this machine; chmod 600 {path}"))
 }
 
 /// The cost of a hash: passes times memory, and memory.
