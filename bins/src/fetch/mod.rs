@@ -6,6 +6,7 @@
 //! | `exchange`, `body`, `trouble` | one request and its answer; what goes wrong |
 //! | `run`, `judge` | where a URL stands; what an answer means for what is done next |
 //! | `net`, `tunnel`, `proxy` | connections, the pool of those that are free, layers |
+//! | `scan` | an app of its own: what a server takes of TLS |
 //! | `secured`, `starttls`, `tap`, `handshake`, `report` | https: what makes it, what it tells, what goes wrong in it |
 //! | `address`, `request`, `upload` | URLs, heads and bodies that are sent |
 //! | `decode`, `file`, `show` | where bodies go |
@@ -27,6 +28,7 @@ pub mod proxy;
 pub mod report;
 mod request;
 mod run;
+pub mod scan;
 mod secrets;
 pub mod secured;
 mod show;

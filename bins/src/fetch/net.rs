@@ -183,6 +183,10 @@ impl Net {
         let (conns, config) = (Conns::new(CONNS), Arc::new(config));
         Net { conns, config, tls, idle: Vec::new(), looking: None, dialing: None, part: *DIAL.start(), number: 0 }
     }
+    /// Connections to come are secured so.
+    pub fn secure(&mut self, tls: Result<Secured, Failure>) {
+        self.tls = tls;
+    }
     fn key(&self, reach: &Reach, to: &Origin, home: bool) -> Key {
         let shown = to.scheme == Scheme::Https && self.tls.as_ref().is_ok_and(|tls| tls.shows(home));
         Key { origin: to.clone(), route: route(reach, to), shown }

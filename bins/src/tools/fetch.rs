@@ -212,6 +212,9 @@ pub(super) struct More {
 }
 
 impl HttpClientTool {
+    pub(super) fn tls(&self) -> &ClientTlsArgs {
+        &self.tls
+    }
     fn jobs(&self, More { https, starttls, .. }: More) -> Result<Vec<Job>, Failure> {
         if !self.output.is_empty() && self.output.len() != self.urls.len() {
             let (files, urls) = (self.output.len(), self.urls.len());

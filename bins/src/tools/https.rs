@@ -3,14 +3,19 @@ use super::HttpClientTool;
 use super::fetch::More;
 use crate::certs::peer::Fake;
 use crate::cli::{DriverArgs, Plan, Tool};
+use crate::fetch::options::Job;
 use crate::fetch::report::Report;
+use crate::fetch::scan::{Probe, Scan, Scanned};
+use crate::fetch::secured::Secured;
 use crate::fetch::starttls::Protocol;
 use crate::fetch::{Fetch, Options};
 use crate::outcome::{Code, Failure};
 use clap::Parser;
+use core::convert::Infallible;
 use drivers::{Config, Kind};
+use proto_core::tls::{Common, Peers, Roots, Skip, groups, suites, tls_version};
 use proto_core::x509::Date;
-use proto_core::{Shard, Wall};
+use proto_core::{App, Cx, Deadline, Input, Shard, Wall};
 
 /// Fetches over TLS, and says what the handshake agreed on or why a certificate is refused
 #[derive(Parser, Clone, Debug)]
@@ -50,6 +55,9 @@ pub struct HttpsClientTool {
     /// Add the keys of connections to the file that SSLKEYLOGFILE names
     #[arg(long, help_heading = "Report")]
     keylog: bool,
+    /// Try versions, suites and groups one by one, and say which the server takes
+    #[arg(long, conflicts_with_all = ["cert_only", "report_json", "warn_days", "chain_out", "keylog"], help_heading = "Report")]
+    scan: bool,
     /// Do not send the server's name
     #[arg(long, help_heading = "TLS")]
     no_sni: bool,
@@ -73,7 +81,68 @@ fn moment(s: &str) -> Result<Wall, String> {
     Ok(Wall { unix_ns, utc_offset_s: 0 })
 }
 
+/// The tool: it fetches, or it scans.
+#[derive(Debug)]
+pub enum HttpsClient {
+    /// Fetches.
+    Fetch(Box<Fetch>),
+    /// Scans.
+    Scan(Box<Scan>),
+}
+
+impl App for HttpsClient {
+    type Job = Infallible;
+    type Msg = Infallible;
+
+    fn handle(&mut self, input: Input<'_, Infallible>, cx: &mut Cx<'_, Infallible, Infallible>) {
+        match self {
+            HttpsClient::Fetch(app) => app.handle(input, cx),
+            HttpsClient::Scan(app) => app.handle(input, cx),
+        }
+    }
+    fn deadline(&self) -> Option<Deadline> {
+        match self {
+            HttpsClient::Fetch(app) => app.deadline(),
+            HttpsClient::Scan(app) => app.deadline(),
+        }
+    }
+    fn work(job: Infallible) -> Infallible {
+        job
+    }
+}
+
 impl HttpsClientTool {
+    fn scanned(&self) -> Result<Scanned, Failure> {
+        let o = self.options()?;
+        let [Job { url, .. }] = &o.jobs[..] else {
+            return Err(Failure::usage("--scan takes one URL"));
+        };
+        let mut probes = Vec::new();
+        for version in ["1.2", "1.3"] {
+            let name = format!("TLSv{version}");
+            let of = |suite: &&str| suite.contains("_WITH_") == (version == "1.2");
+            let common = Common { versions: tls_version(version).into_iter().collect(), ..Common::default() };
+            probes.push(self.probe("Versions", &name, common.clone())?);
+            for suite in suites().into_iter().filter(of) {
+                let common = Common { suites: vec![suite.into()], ..common.clone() };
+                probes.push(self.probe(&format!("Suites of {name}"), suite, common)?);
+            }
+        }
+        for group in groups() {
+            let common = Common { groups: vec![group.clone()], ..Common::default() };
+            probes.push(self.probe("Key exchange groups", &group, common)?);
+        }
+        probes.sort_by_key(|p| p.heading != "Versions"); // first; the others keep their order
+        Ok(Scanned { reach: o.reach, to: url.origin.clone(), probes })
+    }
+    /// Who the server is does not matter here.
+    fn probe(&self, heading: &str, what: &str, common: Common) -> Result<Probe, Failure> {
+        let (given, _) = self.http.tls().parts(&[], Some(Roots::anchors(&[])))?;
+        let common = Common { limits: given.limits, identity: given.identity, ..common };
+        let peers = Peers { skip: Skip { chain: true, name: true }, no_sni: self.no_sni, ..Peers::default() };
+        let tls = Secured::new(common, peers, self.http.tls().server_name.clone())?.after(self.starttls, false);
+        Ok(Probe { heading: heading.into(), what: what.into(), tls })
+    }
     fn options(&self) -> Result<Options, Failure> {
         let keylog = match (self.keylog, std::env::var("SSLKEYLOGFILE")) {
             (true, Ok(path)) if !path.is_empty() => Some(path),
@@ -91,8 +160,7 @@ impl HttpsClientTool {
         };
         let mut o = self.http.options(more)?;
         if self.resume_session {
-            o.jobs =
-                o.jobs.into_iter().flat_map(|j| [j.clone(), crate::fetch::options::Job { again: true, ..j }]).collect();
+            o.jobs = o.jobs.into_iter().flat_map(|j| [j.clone(), Job { again: true, ..j }]).collect();
         }
         o.report = Some(Report {
             json: self.report_json,
@@ -109,7 +177,7 @@ impl HttpsClientTool {
 }
 
 impl Tool for HttpsClientTool {
-    type App = Fetch;
+    type App = HttpsClient;
     const NAME: &'static str = "https_client";
     const DRIVER: Kind = Kind::Epoll;
 
@@ -122,11 +190,17 @@ impl Tool for HttpsClientTool {
     }
     fn plan(&self) -> Result<Plan, Failure> {
         let options = self.options()?;
+        if self.scan {
+            self.scanned()?;
+        }
         let stdin = options.upload.paths().any(|p| p == "-");
         Ok(Plan { config: Config { stdin, ..Config::default() }, ..Plan::default() })
     }
-    fn app(&self, _: Shard) -> Fetch {
+    fn app(&self, _: Shard) -> HttpsClient {
         // `plan` has checked it; a replay that is not given the same command line does nothing.
-        Fetch::new(self.options().unwrap_or_default())
+        match self.scan.then(|| self.scanned()) {
+            Some(Ok(scanned)) => HttpsClient::Scan(Box::new(Scan::new(scanned))),
+            _ => HttpsClient::Fetch(Box::new(Fetch::new(self.options().unwrap_or_default()))),
+        }
     }
 }

@@ -18,7 +18,7 @@ pub use dnsquery::DnsQueryTool;
 pub use echo::{EchoClientTool, EchoServerTool};
 pub use fetch::HttpClientTool;
 pub use http::HttpServerTool;
-pub use https::HttpsClientTool;
+pub use https::{HttpsClient, HttpsClientTool};
 pub use load_echo::{EpollEchoTool, IoUringEchoTool};
 pub use pool::{BenchmarkTool, SingleThreadTool, ThreadpoolTool};
 pub use socks::Socks5Tool;

@@ -555,6 +555,67 @@ fn a_timeline_of_the_handshake() {
     );
 }
 
+#[test]
+fn what_a_server_takes() {
+    let w = World::dated();
+    let suite = "TLS_AES_128_GCM_SHA256";
+    let common = Common { suites: vec![suite.into()], groups: vec!["X25519".into()], ..w.common() };
+    let server = Secure::start(ServerSetup::new(common, ClientAuth::No).expect("a setup"), HELLO, Ending::Goodbye);
+    for driver in drivers() {
+        let got = w.ask(&["--scan", "--driver", driver, &url(server.port)]);
+        assert_eq!((got.code, got.stderr.as_str()), (Some(0), ""), "{driver}");
+        let yes: Vec<&str> = got.stdout.lines().filter_map(|l| l.strip_suffix(": yes")).map(str::trim).collect();
+        assert_eq!(yes, ["TLSv1.3", suite, "X25519"], "{driver}: {}", got.stdout);
+        let lines: Vec<&str> = got.stdout.lines().collect();
+        assert_eq!(lines[..2], ["Versions:", "  TLSv1.2: no (peer sent alert protocol_version (70))"]);
+        assert_eq!(lines.iter().filter(|l| l.contains(": no (")).count(), 12, "{}", got.stdout);
+    }
+    let odd = Odd::start((0..20).map(|_| vec![Do::Hello, Do::Say(b"SSH-2.0-x\r\n".to_vec()), Do::Linger]).collect());
+    let got = w.ask(&["--scan", &url(odd.port)]);
+    assert_eq!(got.code, Some(6), "nothing was taken: {}", got.stdout);
+    let gone = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
+    assert_eq!(w.ask(&["--scan", &format!("127.0.0.1:{gone}")]).code, Some(4));
+    assert_eq!(w.ask(&["--scan", "https://a/", "https://b/"]).code, Some(2));
+}
+
+#[test]
+fn a_stapled_response_is_shown() {
+    if !have("openssl") {
+        return;
+    }
+    let w = World::new();
+    let [cert, key] = w.files("stapled", certs::server(&["localhost"]));
+    w.folder.put("ca.key", w.ca.made.key.as_bytes());
+    let openssl = |args: &[&str]| {
+        let out = Command::new("openssl").args(args).current_dir(&w.folder.0).output().expect("openssl");
+        assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8_lossy(&out.stdout).into_owned()
+    };
+    let serial = openssl(&["x509", "-in", &cert, "-noout", "-serial"]).trim().replace("serial=", "");
+    openssl(&["ocsp", "-issuer", "ca.crt", "-cert", &cert, "-reqout", "req", "-no_nonce"]);
+    for (index, want) in [
+        (format!("V\t491231235959Z\t\t{serial}\tunknown\t/CN=localhost\n"), "good, from "),
+        (format!("R\t491231235959Z\t240101000000Z\t{serial}\tunknown\t/CN=localhost\n"), "revoked, from "),
+        (String::new(), "unknown, from "),
+    ] {
+        w.folder.put("index.txt", index.as_bytes());
+        let signer = ["ocsp", "-index", "index.txt", "-rsigner", "ca.crt", "-rkey", "ca.key", "-CA", "ca.crt"];
+        openssl(&[&signer[..], &["-reqin", "req", "-respout", "resp", "-ndays", "7"]].concat());
+        let server = serve(&w.folder, |port| {
+            let mut command = Command::new("openssl");
+            let args = ["s_server", "-WWW", "-quiet", "-cert", &cert, "-key", &key, "-status_file", "resp", "-accept"];
+            command.args(args).arg(port.to_string());
+            command
+        });
+        let at = url(server.1);
+        let got = w.ask(&["-v", "--cert-only", "--require-staple", &at]);
+        let line = got.stdout.lines().find_map(|l| l.strip_prefix("OCSP staple: ")).unwrap_or_default().to_string();
+        assert!(line.starts_with(want) && line.contains(" until "), "{line}: {}", got.stderr);
+        let fields: Vec<&str> = line.split(' ').collect();
+        assert!(fields.iter().all(|f| !f.is_empty()) && fields.len() == 9, "{line}");
+    }
+}
+
 /// A chain that is too long is not looked at.
 #[test]
 fn a_long_chain_is_refused() {
