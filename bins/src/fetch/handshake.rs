@@ -48,7 +48,7 @@ impl Fetch {
             secure,
             alpn: &info.alpn,
             again: run.again,
-            shown: self.o.tls.as_ref().is_ok_and(|tls| tls.shows(run.url.origin == run.home)),
+            shown: run.url.origin == run.home && self.o.tls.as_ref().is_ok_and(|tls| tls.own().is_some()),
             now: Date(Fetch::now_s(cx)),
         };
         let text = match report.json {

@@ -35,8 +35,8 @@ pub struct Key {
     origin: Origin,
     /// How it is reached.
     route: Route,
-    /// It was shown our certificate.
-    shown: bool,
+    /// It is secured as what the command line leads to: see [`Secured::differs`].
+    home: bool,
 }
 
 /// How a host is reached.
@@ -121,7 +121,7 @@ fn layers(
     tls: &Result<Secured, Failure>,
     (ip, within): (Option<IpAddr>, Duration),
 ) -> Result<Vec<Box<dyn Layer>>, Failure> {
-    let Key { origin: to, route, shown } = key;
+    let Key { origin: to, route, home } = key;
     let mut layers: Vec<Box<dyn Layer>> = Vec::new();
     match route {
         Route::Tunnel(_) => layers.push(Box::new(Tunnel::new(to.host_port(), route.auth(), within))),
@@ -136,7 +136,7 @@ fn layers(
     }
     if to.scheme == Scheme::Https {
         let tls = tls.as_ref().map_err(Failure::clone)?;
-        layers.extend(tls.layers(&to.host, *shown, within)?);
+        layers.extend(tls.layers(&to.host, *home, within)?);
     }
     Ok(layers)
 }
@@ -188,8 +188,8 @@ impl Net {
         self.tls = tls;
     }
     fn key(&self, reach: &Reach, to: &Origin, home: bool) -> Key {
-        let shown = to.scheme == Scheme::Https && self.tls.as_ref().is_ok_and(|tls| tls.shows(home));
-        Key { origin: to.clone(), route: route(reach, to), shown }
+        let home = home && to.scheme == Scheme::Https && self.tls.as_ref().is_ok_and(Secured::differs);
+        Key { origin: to.clone(), route: route(reach, to), home }
     }
     /// A free connection, or else the beginning of a new one, of which [`Net::dialed`] tells. `home`: the command line led
     /// there, and no redirect.
@@ -311,7 +311,7 @@ impl Key {
     /// A proxy that is asked for whole URLs is one server for all hosts.
     fn serves(&self, other: &Key) -> bool {
         self.route == other.route
-            && self.shown == other.shown
+            && self.home == other.home
             && (matches!(self.route, Route::Proxy(_)) || self.origin == other.origin)
     }
 }
@@ -369,7 +369,7 @@ mod tests {
             let via = via.map(|v| Proxy::parse(v).expect("a URL"));
             let origin = Address::parse(url, false).expect("a URL").origin;
             let reach = Reach { via, tunnel, ..Reach::default() };
-            Key { route: route(&reach, &origin), origin, shown: false }
+            Key { route: route(&reach, &origin), origin, home: false }
         };
         let a = key("http://a/", None, false);
         assert!(a.serves(&key("http://a/x", None, false)));
@@ -387,6 +387,6 @@ mod tests {
             assert!(!socks.serves(&key("http://a/", Some(other), false)), "{other}");
         }
         let known = key("https://a/", None, false);
-        assert!(!known.serves(&Key { shown: true, ..known.clone() }), "it was not told who we are");
+        assert!(!known.serves(&Key { home: true, ..known.clone() }), "it was not told who we are");
     }
 }

@@ -6,14 +6,14 @@ use core::time::Duration;
 use proto_core::Layer;
 use proto_core::tls::{ClientSetup, Common, Peers};
 
-/// What the https connections of a run share. A client's certificate says who we are: it is shown at home only, and a
-/// redirect that leads elsewhere meets somebody without one.
+/// What the https connections of a run share. What is said of one server is for where the command line leads, its home: a
+/// redirect that leads elsewhere is not shown our certificate, nor taken for who was named.
 #[derive(Clone, Debug)]
 pub struct Secured {
     home: ClientSetup,
     /// Without the certificate; `None`: there is none.
     away: Option<ClientSetup>,
-    /// The name to ask for, and that the server must have, instead of the host.
+    /// The name to ask for at home, and that the server must have, instead of the host.
     name: Option<String>,
     /// The certificate that is shown, in DER.
     own: Option<Vec<u8>>,
@@ -24,7 +24,7 @@ pub struct Secured {
 }
 
 impl Secured {
-    /// From what the command line says; `name` takes the place of every host.
+    /// From what the command line says; `name` takes the place of the host.
     ///
     /// # Errors
     /// What does not fit.
@@ -49,9 +49,9 @@ impl Secured {
     pub fn noted(&self) -> Vec<String> {
         self.log.as_ref().map(Log::take).unwrap_or_default()
     }
-    /// Whether a connection shows who we are, if it is one to where the URL of the command line leads.
-    pub fn shows(&self, at_home: bool) -> bool {
-        at_home && self.own.is_some()
+    /// Whether a connection home is another one than one to the same place by a redirect.
+    pub fn differs(&self) -> bool {
+        self.own.is_some() || self.name.is_some()
     }
     /// The certificate that is shown.
     pub fn own(&self) -> Option<&[u8]> {
@@ -61,9 +61,10 @@ impl Secured {
     ///
     /// # Errors
     /// No certificate can have that name.
-    pub fn layers(&self, host: &str, shows: bool, within: Duration) -> Result<Vec<Box<dyn Layer>>, Failure> {
-        let setup = self.away.as_ref().filter(|_| !shows).unwrap_or(&self.home);
-        let tls = setup.layer(self.name.as_deref().unwrap_or(host)).map_err(|e| Failure::new(Code::Usage, e.0))?;
+    pub fn layers(&self, host: &str, home: bool, within: Duration) -> Result<Vec<Box<dyn Layer>>, Failure> {
+        let setup = self.away.as_ref().filter(|_| !home).unwrap_or(&self.home);
+        let name = self.name.as_deref().filter(|_| home).unwrap_or(host);
+        let tls = setup.layer(name).map_err(|e| Failure::new(Code::Usage, e.0))?;
         let mut all: Vec<Box<dyn Layer>> = Vec::new();
         if let Some(protocol) = self.before {
             all.push(Box::new(StartTls::new(protocol, host, within)));

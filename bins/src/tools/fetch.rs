@@ -212,6 +212,15 @@ pub(super) struct More {
 }
 
 impl HttpClientTool {
+    /// The plan of a tool that does this.
+    pub(super) fn plan_of(&self, options: &Options) -> Plan {
+        use std::os::unix::fs::PermissionsExt;
+        let is_open = |path: &&String| std::fs::metadata(path).is_ok_and(|m| m.permissions().mode() & 0o077 != 0);
+        let secrets = self.bearer_file.iter().chain(&self.netrc_file).filter(is_open);
+        let notes = secrets.map(|path| format!("{path} can be read by others (chmod 600 {path})")).collect();
+        let stdin = options.upload.paths().any(|p| p == "-");
+        Plan { config: Config { stdin, ..Config::default() }, notes, ..Plan::default() }
+    }
     pub(super) fn tls(&self) -> &ClientTlsArgs {
         &self.tls
     }
@@ -361,8 +370,7 @@ impl Tool for HttpClientTool {
     }
     fn plan(&self) -> Result<Plan, Failure> {
         let options = self.options(More::default())?;
-        let stdin = options.upload.paths().any(|p| p == "-");
-        Ok(Plan { config: Config { stdin, ..Config::default() }, ..Plan::default() })
+        Ok(self.plan_of(&options))
     }
     fn app(&self, _: Shard) -> Fetch {
         // `plan` has checked it; a replay that is not given the same command line does nothing.

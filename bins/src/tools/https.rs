@@ -12,7 +12,7 @@ use crate::fetch::{Fetch, Options};
 use crate::outcome::{Code, Failure};
 use clap::Parser;
 use core::convert::Infallible;
-use drivers::{Config, Kind};
+use drivers::Kind;
 use proto_core::tls::{Common, Peers, Roots, Skip, groups, suites, tls_version};
 use proto_core::x509::Date;
 use proto_core::{App, Cx, Deadline, Input, Shard, Wall};
@@ -193,8 +193,7 @@ impl Tool for HttpsClientTool {
         if self.scan {
             self.scanned()?;
         }
-        let stdin = options.upload.paths().any(|p| p == "-");
-        Ok(Plan { config: Config { stdin, ..Config::default() }, ..Plan::default() })
+        Ok(self.http.plan_of(&options))
     }
     fn app(&self, _: Shard) -> HttpsClient {
         // `plan` has checked it; a replay that is not given the same command line does nothing.

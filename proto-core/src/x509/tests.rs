@@ -1,6 +1,6 @@
 //! Two certificates that openssl made, whole and broken in every way that one byte allows.
-use alloc::vec;
 use super::*;
+use alloc::vec;
 
 const V3: &[u8] = include_bytes!("samples/v3.der");
 const V1: &[u8] = include_bytes!("samples/v1.der");

@@ -29,7 +29,10 @@ impl Folder {
         self.start(args).wait()
     }
     pub fn put(&self, name: &str, bytes: &[u8]) {
-        std::fs::write(self.0.join(name), bytes).expect("a file");
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.0.join(name);
+        std::fs::write(&path, bytes).expect("a file");
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).expect("ours");
     }
     pub fn file(&self, name: &str) -> Option<Vec<u8>> {
         std::fs::read(self.0.join(name)).ok()

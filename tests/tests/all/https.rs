@@ -57,13 +57,10 @@ impl World {
     }
     /// A certificate with its key in files, of which it tells the names.
     fn files(&self, name: &str, p: rcgen::CertificateParams) -> [String; 2] {
-        use std::os::unix::fs::PermissionsExt;
         let made = self.ca.sign(p);
         let names = [format!("{name}.crt"), format!("{name}.key")];
         self.folder.put(&names[0], made.cert.pem().as_bytes());
         self.folder.put(&names[1], made.key.as_bytes());
-        let mode = std::fs::Permissions::from_mode(0o600);
-        std::fs::set_permissions(self.folder.0.join(&names[1]), mode).expect("ours");
         names
     }
 }
@@ -255,6 +252,25 @@ fn bad_command_lines() {
     }
 }
 
+/// A server that has gone meanwhile is asked again on a new connection.
+#[test]
+fn connections_that_were_kept_and_are_gone() {
+    let w = World::new();
+    let kept = HELLO.replace("Connection: close\r\n", "");
+    for driver in drivers() {
+        for ending in [Ending::Goodbye, Ending::Cut] {
+            let server = w.serve(&kept, ending);
+            let at = url(server.port);
+            let got = w.fetch(&["-b", "--driver", driver, &at, &at, &at]);
+            assert_eq!(got, ended(0, "hello\nhello\nhello\n", ""), "{driver} {ending:?}");
+        }
+    }
+    let server = w.serve(&kept, Ending::Never);
+    let at = url(server.port);
+    let got = w.fetch(&["-b", "-v", &at, &at]);
+    assert!(got.code == Some(0) && got.stderr.contains("\n* reusing connection 1\n"), "{}", got.stderr);
+}
+
 #[test]
 fn what_is_cut_off_is_never_a_success() {
     let w = World::new();
@@ -293,6 +309,13 @@ fn redirects_between_http_and_https() {
     assert_eq!(got.code, Some(7));
     assert!(got.stderr.contains("from https to http (use --allow-downgrade)"), "{}", got.stderr);
     assert_eq!(w.fetch(&["-L", "--allow-downgrade", "-b", &url(server.port)]), ended(0, "hello\n", ""));
+    // A name that was said is of the first server, and not of whom it leads to.
+    let made = w.ca.sign(certs::server(&["other.test"]));
+    let common = Common { identity: Some(made.identity(&[])), ..Common::default() };
+    let there = w.serve(HELLO, Ending::Goodbye);
+    let setup = ServerSetup::new(common, ClientAuth::No).expect("a setup");
+    let named = Secure::start(setup, to(&url(there.port)), Ending::Goodbye);
+    assert_eq!(w.fetch(&["-L", "-b", "--server-name", "other.test", &url(named.port)]), ended(0, "hello\n", ""));
     // Without -L nothing of TLS is needed, and what is wrong with it does not matter.
     assert_eq!(w.start("httpclient", &["-b", &back.url("/")]).wait(), ended(0, "hello\n", ""));
 }

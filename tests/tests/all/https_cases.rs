@@ -162,3 +162,139 @@ fn where_we_refuse_others_refuse() {
     }
     assert!(odd.is_empty(), "{odd:#?}");
 }
+
+/// What only openssl makes: keys and signatures that are too weak, and the first version of certificates.
+#[test]
+fn certificates_of_yesterday() {
+    if !have("openssl") {
+        return;
+    }
+    dates_of_today();
+    let root = root();
+    let folder = folder(&root);
+    folder.put("ca.key", root.made.key.as_bytes());
+    folder.put("v3", b"subjectAltName=DNS:localhost\nextendedKeyUsage=serverAuth\n");
+    let openssl = |args: &[&str]| {
+        let out = Command::new("openssl").args(args).current_dir(&folder.0).output().expect("openssl");
+        assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
+    };
+    let sign = [
+        "x509",
+        "-req",
+        "-in",
+        "r",
+        "-CA",
+        "ca.crt",
+        "-CAkey",
+        "ca.key",
+        "-set_serial",
+        "7",
+        "-days",
+        "9",
+        "-out",
+        "c",
+    ];
+    let old_ca = [
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-subj",
+        "/CN=Old CA",
+        "-keyout",
+        "old.key",
+        "-out",
+        "old.crt",
+    ];
+    openssl(&old_ca);
+    let by_old = [
+        "x509",
+        "-req",
+        "-in",
+        "r",
+        "-CA",
+        "old.crt",
+        "-CAkey",
+        "old.key",
+        "-set_serial",
+        "7",
+        "-days",
+        "9",
+        "-out",
+        "c",
+    ];
+    let v3: &[&str] = &["-extfile", "v3"];
+    let cases: [(&str, &[&str], &str, &str, &str); 3] = [
+        (
+            "rsa:1024",
+            &[&sign[..], v3].concat(),
+            "ca.crt",
+            "certificate key or signature too weak",
+            "has a key of 1024 bits",
+        ),
+        (
+            "rsa:2048",
+            &[&by_old[..], v3, &["-sha1"]].concat(),
+            "old.crt",
+            "certificate key or signature too weak",
+            "sha1WithRSA",
+        ),
+        ("rsa:2048", &sign, "ca.crt", "unsupported certificate version", "CN=localhost is X.509 v1"),
+    ];
+    for (key, how, ca, reason, detail) in cases {
+        openssl(&["req", "-new", "-newkey", key, "-nodes", "-subj", "/CN=localhost", "-keyout", "k", "-out", "r"]);
+        openssl(how);
+        let server = crate::httpclient_peers::serve(&folder, |port| {
+            let mut command = Command::new("openssl");
+            command.args(["s_server", "-quiet", "-cert", "c", "-key", "k", "-cipher", "ALL:@SECLEVEL=0", "-accept"]);
+            command.arg(port.to_string());
+            command
+        });
+        for version in ["1.2", "1.3"] {
+            let mut command = Command::new(tool("https_client"));
+            command
+                .args(["--ca", ca, "--tls-min", version, "--tls-max", version])
+                .arg(format!("localhost:{}", server.1));
+            command.current_dir(&folder.0);
+            let got = Tool::spawn(command).wait();
+            let text = format!("Error: certificate verify failed\nReason: {reason}\nDetail: ");
+            assert!(got.code == Some(6) && got.stderr.starts_with(&text), "{key} {version}: {}", got.stderr);
+            assert!(got.stderr.contains(detail), "{key} {version}: {}", got.stderr);
+        }
+    }
+}
+
+/// A certificate that was changed on its way, in the version that sends it in clear.
+#[test]
+fn what_cannot_be_read_is_refused_with_its_place() {
+    use proto_core::tls::{ClientSetup, Peers, tls_version};
+    let root = root();
+    let made = root.sign(tests::certs::server(&["localhost"]));
+    let der = made.cert.der().to_vec();
+    let versions = vec![tls_version("1.2").expect("a version")];
+    let common = Common { versions, ..Common::default() };
+    let identity = Some(made.identity(&[]));
+    let server = ServerSetup::new(Common { identity, ..common.clone() }, ClientAuth::No).expect("a setup");
+    let client =
+        ClientSetup::new(common, Peers { roots: Some(root.made.root()), ..Peers::default() }).expect("a setup");
+    let mut places = 0;
+    for (at, b) in der.iter().enumerate().take(64) {
+        let mut p = tests::tls::Pair::new(&client, &server, "localhost", 1 << 20);
+        p.client.seal();
+        let hello = p.client.send(usize::MAX);
+        p.server.feed(&hello);
+        let mut flight = p.server.send(usize::MAX);
+        let found = flight.windows(der.len()).position(|w| w == der).expect("in clear");
+        flight[found + at] = b ^ 0x1f;
+        p.client.feed(&flight);
+        let grounds = p.client.grounds().expect("a changed byte is noticed");
+        assert_eq!(grounds.about, proto_core::About::Certificate, "{at}: {grounds:?}");
+        let first = &grounds.defects[0];
+        if first.reason == "certificate cannot be parsed" && first.detail.contains(" at byte ") {
+            assert!(first.detail.starts_with("certificate 1: "), "{}", first.detail);
+            places += 1;
+        }
+    }
+    assert!(places >= 10, "{places}");
+}
