@@ -181,12 +181,11 @@ impl ClientCertVerifier for ClientCheck {
             None => self.inner.verify_client_cert(leaf, rest, now),
         };
         let mut defects: Vec<Defect> = long.into_iter().collect();
-        if let Err(e) = &verdict {
-            if defects.is_empty() {
-                defects.push(judge::of_chain(e, &chain, Role::Client, date(now)));
-            }
-            defects.extend(judge::besides(&defects, leaf, Role::Client, date(now)));
+        if let (Err(e), true) = (&verdict, defects.is_empty()) {
+            defects.push(judge::of_chain(e, &chain, Role::Client, date(now)));
         }
+        defects.extend(judge::besides(&defects, leaf, Role::Client, date(now)));
+        let verdict = if defects.is_empty() { verdict } else { verdict.and(Err(REFUSED)) };
         *lock(&self.shared.found) = Some(Found { chain, staple: Vec::new(), defects });
         verdict
     }
