@@ -5,6 +5,7 @@ use super::decode::Decoder;
 use super::judge;
 use super::net::{FetchCx, Link, route};
 use super::options::{Fail, Out};
+use super::pretty::Pretty;
 use super::request::{Head, Wanted};
 use super::run::{After, Dest, Got, Waits};
 use super::secrets::netrc;
@@ -274,6 +275,9 @@ impl Fetch {
                 Err(why) => warning = Some(why),
             }
         }
+        if run.got.dest == Dest::Show && self.screen.tty.is_some() && is_json(&run.got.media) && !self.o.show.raw {
+            run.got.pretty = Some(Pretty::new(self.o.show.colour));
+        }
         if self.o.show.progress && self.screen.tty.is_some() && run.got.dest == Dest::Save && r.has_body() {
             run.bar_at = Some(cx.now.after(BAR_FROM));
         }
@@ -436,4 +440,10 @@ impl Fetch {
             self.screen.note(&format!("lint: {fault}"), cx);
         }
     }
+}
+
+/// `application/json`, or a media type made of it (RFC 6839 3.1).
+fn is_json(media: &str) -> bool {
+    let kind = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    kind == "application/json" || kind.ends_with("+json")
 }

@@ -9,7 +9,7 @@
 //! | `scan` | an app of its own: what a server takes of TLS |
 //! | `secured`, `starttls`, `tap`, `handshake`, `report` | https: what makes it, what it tells, what goes wrong in it |
 //! | `address`, `request`, `upload` | URLs, heads and bodies that are sent |
-//! | `decode`, `file`, `show` | where bodies go |
+//! | `decode`, `file`, `show`, `pretty` | where bodies go |
 //! | `cookies`, `jar`, `secrets`, `prep` | what is kept and what is read before |
 pub mod address;
 mod app;
@@ -24,6 +24,7 @@ mod judge;
 mod net;
 pub mod options;
 mod prep;
+mod pretty;
 pub mod proxy;
 pub mod report;
 mod request;

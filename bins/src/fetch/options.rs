@@ -123,6 +123,10 @@ pub struct Show {
     pub head_method: bool,
     /// Draw a bar for what takes long.
     pub progress: bool,
+    /// JSON stays on a terminal as it is.
+    pub raw: bool,
+    /// It has colours.
+    pub colour: bool,
 }
 
 /// How redirects are followed.

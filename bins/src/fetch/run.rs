@@ -4,6 +4,7 @@ use super::decode::Decoder;
 use super::file::Download;
 use super::judge::Redirect;
 use super::net::{Link, Route};
+use super::pretty::Pretty;
 use crate::outcome::Failure;
 use core::time::Duration;
 use proto_core::http1::{Framing, Version};
@@ -84,6 +85,8 @@ pub struct Got {
     pub out: u64,
     /// What undoes its codings.
     pub decoder: Option<Decoder>,
+    /// What makes it readable on a terminal.
+    pub pretty: Option<Pretty>,
     /// Where its body goes.
     pub dest: Dest,
     /// What follows it.

@@ -71,8 +71,11 @@ struct Flow {
     /// Bytes of a handshake message that are to come; its head so far.
     message: usize,
     begun: Vec<u8>,
-    /// What follows cannot be read.
+    /// ChangeCipherSpec has passed: handshake records are sealed from here on, or in TLS 1.3 (whose sealed records are of
+    /// another kind) that meant nothing.
     sealed: bool,
+    /// The length of a record of which that is not known yet.
+    doubt: usize,
 }
 
 impl Flow {
@@ -82,20 +85,20 @@ impl Flow {
                 self.head.push(*b);
                 if let [kind, _, _, high, low] = self.head[..] {
                     self.left = usize::from(high) << 8 | usize::from(low);
-                    let plain = kind == 22 && !self.sealed;
                     let what = match kind {
                         20 => "ChangeCipherSpec",
                         21 => "Alert",
-                        22 => "Handshake, sealed",
                         23 => "Sealed record",
                         _ => "not a record of TLS",
                     };
-                    self.sealed |= matches!(kind, 20 | 23);
-                    if !plain {
+                    self.sealed |= kind == 20;
+                    if kind != 22 {
                         note(what, self.left + HEADER);
+                    } else if self.sealed {
+                        self.doubt = self.left;
                     }
-                    // The body of what is plain is looked at; of the rest it only passes.
-                    self.head.truncate(usize::from(plain));
+                    // The body of a handshake record is looked at; of the rest it only passes.
+                    self.head.truncate(usize::from(kind == 22));
                     if self.left == 0 {
                         self.head.clear();
                     }
@@ -103,13 +106,31 @@ impl Flow {
                 continue;
             }
             self.left -= 1;
-            if self.head.len() == 1 {
-                self.handshake(*b, &mut note);
+            match (self.head.len(), self.doubt) {
+                (1, 0) => self.handshake(*b, &mut note),
+                (1, len) => self.decide(*b, len, &mut note),
+                _ => {}
             }
             if self.left == 0 {
                 self.head.clear();
             }
         }
+    }
+    /// A record is sealed unless it is just one message.
+    fn decide(&mut self, b: u8, len: usize, note: &mut impl FnMut(&'static str, usize)) {
+        self.begun.push(b);
+        if self.begun.len() < 4 && self.left > 0 {
+            return;
+        }
+        match self.begun[..] {
+            [kind @ 1..=2, a, b, c] if [a, b, c].iter().fold(0, |n, b| n << 8 | usize::from(*b)) + 4 == len => {
+                note(name(kind), len);
+            }
+            _ => note("Handshake, sealed", len + HEADER),
+        }
+        self.begun.clear();
+        self.head.clear(); // the rest of it only passes
+        self.doubt = 0;
     }
     /// A byte of handshake messages, which may be several in a record or one in several.
     fn handshake(&mut self, b: u8, note: &mut impl FnMut(&'static str, usize)) {
@@ -220,6 +241,8 @@ mod tests {
             record(22, &[7; 40]),
             record(23, &[7; 50]),
             record(21, &[1, 0]),
+            record(22, &message(1, 9)),
+            record(22, &[1, 0]),
         ]
         .concat();
         let want = [
@@ -230,6 +253,8 @@ mod tests {
             ("Handshake, sealed", 45),
             ("Sealed record", 55),
             ("Alert", 7),
+            ("ClientHello", 13),
+            ("Handshake, sealed", 7),
         ];
         for cut in 0..=bytes.len() {
             assert_eq!(seen(&bytes, cut), want, "{cut}");

@@ -113,6 +113,9 @@ pub struct HttpClientTool {
     /// Draw no bar
     #[arg(long, help_heading = "Output")]
     no_progress: bool,
+    /// Show JSON on a terminal as it is, and not indented
+    #[arg(long, help_heading = "Output")]
+    raw: bool,
     /// Follow redirects
     #[arg(short = 'L', long = "location", help_heading = "Redirects and failures")]
     follow: bool,
@@ -321,6 +324,8 @@ impl HttpClientTool {
                 body_only: self.body_only,
                 head_only: self.headers || self.head,
                 head_method: self.head,
+                raw: self.raw,
+                colour: values::env("no_color").is_none(),
                 progress: !self.quiet && !self.no_progress && std::io::stderr().is_terminal(),
             },
             agent: self.agent.clone().unwrap_or_else(|| crate::fetch::options::AGENT.into()),

@@ -639,6 +639,54 @@ fn a_stapled_response_is_shown() {
     }
 }
 
+/// A server that wants another group than the one that was offered asks for a second hello.
+#[test]
+fn second_hellos() {
+    if !have("openssl") {
+        return;
+    }
+    let w = World::new();
+    let [cert, key] = w.files("hrr", certs::server(&["localhost"]));
+    w.folder.put("index.html", &b"hello\n".repeat(20_000));
+    let server = serve(&w.folder, |port| {
+        let mut command = Command::new("openssl");
+        command.args(["s_server", "-WWW", "-quiet", "-cert", &cert, "-key", &key, "-groups", "P-384", "-accept"]);
+        command.arg(port.to_string());
+        command
+    });
+    for driver in drivers() {
+        let got = w.ask(&["--driver", driver, "-v", "--explain", "--cert-only", &url(server.1)]);
+        assert!(got.stdout.contains("\nGroup: secp384r1\n"), "{driver}: {got:?}");
+        assert_eq!(got.stderr.matches(" < ServerHello, ").count(), 2, "{driver}: {}", got.stderr);
+        assert_eq!(got.stderr.matches(" > ClientHello, ").count(), 2, "{driver}: {}", got.stderr);
+    }
+}
+
+/// The list of this machine is believed without a flag, and nobody is if there is none.
+#[test]
+fn whom_this_machine_trusts() {
+    let w = World::new();
+    w.folder.put("empty", b"");
+    let server = w.serve(HELLO, Ending::Goodbye);
+    let run = |roots: &str, args: &[&str]| {
+        let mut command = Command::new(tool("httpclient"));
+        command.args(args).env("SSL_CERT_FILE", w.folder.0.join(roots)).env("SSL_CERT_DIR", "/no/such");
+        command.current_dir(&w.folder.0);
+        Tool::spawn(command).wait()
+    };
+    let at = url(server.port);
+    assert_eq!(run("ca.crt", &["-b", &at]), ended(0, "hello\n", ""));
+    let text = "httpclient: this machine has no list of trusted CAs; use --ca FILE or --roots bundled\n";
+    assert_eq!(run("empty", &["-b", &at]), ended(6, "", text));
+    assert_eq!(run("empty", &["-b", "--ca", "ca.crt", &at]), ended(0, "hello\n", ""));
+    let got = run("ca.crt", &["-b", "--roots", "bundled", &at]);
+    assert!(got.code == Some(6) && got.stderr.contains("unable to get local issuer certificate"), "{got:?}");
+    // It matters only if there is something to trust.
+    assert_eq!(run("empty", &["-b", "-L", &Odd::once(HELLO).url("/")]), ended(0, "hello\n", ""));
+    let to = format!("HTTP/1.1 302 Found\r\nLocation: {at}\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(run("empty", &["-b", "-L", &Odd::once(to).url("/")]), ended(6, "", text));
+}
+
 /// A chain that is too long is not looked at.
 #[test]
 fn a_long_chain_is_refused() {
