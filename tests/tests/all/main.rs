@@ -13,6 +13,8 @@ mod httpclient_files;
 mod httpclient_peers;
 mod https;
 mod https_cases;
+mod https_peers;
+mod https_reports;
 mod https_sim;
 mod httpserver;
 mod httpserver_access;
