@@ -8,8 +8,10 @@
 //! ```
 //! Many lookups may be under way at once, each with a key of its owner's. The files are read once, when the first name comes
 //! that needs them.
+mod streams;
 mod wire;
 
+pub use streams::{Carrier, Secured};
 pub use wire::{Ports, Wire};
 
 use crate::slurp::Slurp;
