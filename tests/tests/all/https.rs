@@ -4,7 +4,7 @@ use proto_core::tls::{ClientAuth, Common, Identity, ServerSetup, tls_version};
 use std::process::Command;
 use tests::certs::{self, Ca, dates_of_today};
 use tests::odd::{Do, Odd};
-use tests::process::{Ended, Tool, have, tool};
+use tests::process::{Ended, Tool, tool};
 use tests::scenario::drivers;
 use tests::secure::{Ending, Secure};
 
