@@ -19,6 +19,7 @@ pub mod log;
 pub mod names;
 pub mod outcome;
 pub mod pool;
+pub mod reach;
 pub mod replay;
 pub mod service;
 pub mod slurp;
