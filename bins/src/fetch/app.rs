@@ -36,6 +36,8 @@ pub struct Fetch {
     /// The first failure decides.
     code: Option<Code>,
     keeper: Option<Keeper>,
+    /// A file for the certificates of the last handshake, and those.
+    pub(super) chain: Option<(String, String)>,
     over: bool,
     ready: bool,
     interrupted: bool,
@@ -47,7 +49,7 @@ impl Fetch {
     pub fn new(o: Options) -> Self {
         let prep = Prep::new(&o.upload, o.bearer_file.as_deref(), o.netrc.as_deref(), &o.cookie_files);
         Fetch {
-            net: Net::new(o.http),
+            net: Net::new(o.http, o.tls.clone()),
             o,
             screen: Screen::default(),
             prep,
@@ -57,6 +59,7 @@ impl Fetch {
             key: 0,
             code: None,
             keeper: None,
+            chain: None,
             over: false,
             ready: false,
             interrupted: false,
@@ -93,7 +96,8 @@ impl Fetch {
         cx.exit(failure.code as u8);
     }
     pub(super) fn complain(&mut self, failure: &Failure, cx: &mut FetchCx<'_>) {
-        self.screen.note(&format!("httpclient: {failure}"), cx);
+        let text = self.complaint(failure);
+        self.screen.note(&text, cx);
         self.code.get_or_insert(failure.code);
     }
     /// The next URL's turn.
@@ -107,6 +111,7 @@ impl Fetch {
             None => "GET".into(),
         };
         let mut run = Run::new(&job.url, method, body, cx.now);
+        (run.fresh, run.again) = (job.again, job.again);
         let name = match &job.out {
             Out::Stdout | Out::Remote { header: true } => None,
             Out::File(name) => Some(name.clone()),
@@ -189,6 +194,7 @@ impl Fetch {
             ("remote_port", Figure::Count(port.parse().unwrap_or(0))),
             ("filename_effective", text(file)),
             ("time_connect", since(t.connected)),
+            ("time_appconnect", since(t.secured)),
             ("time_pretransfer", since(t.sent)),
             ("time_starttransfer", since(t.first)),
             ("time_total", Figure::Span(total)),
@@ -201,11 +207,22 @@ impl Fetch {
         if core::mem::replace(&mut self.over, true) {
             return;
         }
-        if let Some(path) = &self.o.jar {
-            self.keeper = Some(Keeper::begin(path, self.jar.write(Fetch::now_s(cx)), cx));
-            return;
+        self.keep_next(cx);
+    }
+    /// What is written at the end: one file after the other.
+    fn keep_next(&mut self, cx: &mut FetchCx<'_>) {
+        let key = self.keeper.as_ref().map_or(0, Keeper::key);
+        let keys = |o: &Options| o.tls.as_ref().map(|t| t.take_keys()).unwrap_or_default();
+        self.keeper = if let Some(path) = self.o.jar.take() {
+            Some(Keeper::begin(&path, self.jar.write(Fetch::now_s(cx)), key, cx))
+        } else if let Some((path, pem)) = self.chain.take() {
+            Some(Keeper::begin(&path, pem, key, cx))
+        } else {
+            self.o.keylog.take().map(|path| Keeper::add(&path, keys(&self.o), key, cx))
+        };
+        if self.keeper.is_none() {
+            self.exit(cx);
         }
-        self.exit(cx);
     }
     fn exit(&self, cx: &mut FetchCx<'_>) {
         cx.exit(self.code.unwrap_or(Code::Ok) as u8);
@@ -214,10 +231,10 @@ impl Fetch {
         let Some(keeper) = &mut self.keeper else { return };
         match keeper.answer(answer, cx) {
             Ok(false) => {}
-            Ok(true) => self.exit(cx),
+            Ok(true) => self.keep_next(cx),
             Err(failure) => {
                 self.complain(&failure, cx);
-                self.exit(cx);
+                self.keep_next(cx);
             }
         }
     }
@@ -320,7 +337,7 @@ impl Fetch {
         cx.exit(Code::Interrupted as u8);
     }
     fn input(&mut self, input: Input<'_, Infallible>, cx: &mut FetchCx<'_>) {
-        if let Some(dialed) = self.net.dialed(&input, cx) {
+        if let Some(dialed) = self.net.dialed(&input, &self.o.reach, cx) {
             return match dialed {
                 Ok(link) => self.connected(link, cx),
                 Err(failure) => self.failed(failure, true, cx),
@@ -340,7 +357,6 @@ impl Fetch {
                 }
             }
             Input::Bytes(t, chunk) => {
-                self.hears(t, &chunk, cx.now);
                 let feed = self.net.conns.feed(t, chunk, cx);
                 self.read(feed, t, cx);
             }

@@ -12,6 +12,7 @@ use crate::pool::bench::{Bench, Options as BenchOptions};
 use crate::pool::server::{Options as PoolOptions, PoolServer};
 use crate::service::Settings;
 use crate::socks::visit::{Visitor, Visits};
+use crate::tls::Guard;
 use crate::work::{Kind, Work};
 use core::time::Duration;
 use drivers::sim::{self, NodeConfig, NodeId, Plan, Sim};
@@ -125,6 +126,19 @@ pub fn name_server<T: Tool>(tool: &T, plan: Option<&Plan>) -> Result<Code, Failu
         let files = vec![("etc/resolv.conf".into(), b"nameserver 10.0.0.1\nsearch example\n".to_vec())];
         let app = tool.app(Shard(0));
         world.add("client", app, NodeConfig { print: true, files, ..NodeConfig::default() })
+    });
+    // It has said itself why it ended.
+    code.map(Code::of).map_err(|e| Failure::new(Code::Bug, e.to_string()))
+}
+
+/// Runs a tool beside a server of the files in [`DISK`] that speaks TLS.
+pub fn secured<T: Tool>(tool: &T, plan: Option<&Plan>, guard: Guard) -> Result<Code, Failure> {
+    let code = sim::run(plan.cloned().unwrap_or_default(), LIMIT, |world| {
+        let options = SiteOptions { root: DISK.into(), ..SiteOptions::default() };
+        let site = HttpServer::new(Settings::default().guarded(guard), Site::new(options));
+        world.add("server", site, NodeConfig { files: pages(), ..NodeConfig::server(PORT) })?;
+        let app = tool.app(Shard(0));
+        world.add("client", app, NodeConfig { print: true, ..NodeConfig::default() })
     });
     // It has said itself why it ended.
     code.map(Code::of).map_err(|e| Failure::new(Code::Bug, e.to_string()))
