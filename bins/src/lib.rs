@@ -20,6 +20,7 @@ pub mod log;
 pub mod names;
 pub mod outcome;
 pub mod pool;
+pub mod reach;
 pub mod replay;
 pub mod scan;
 pub mod service;

@@ -4,8 +4,6 @@ use core::time::Duration;
 use proto_core::Instant;
 use std::collections::BTreeMap;
 
-/// Failed logins within [`MINUTE`] after which an address is refused for another.
-const FAILURES: u32 = 10;
 const MINUTE: Duration = Duration::from_secs(60);
 /// For so long an address that has logged in may come without.
 const KNOWN: Duration = Duration::from_secs(600);
@@ -13,10 +11,18 @@ const KNOWN: Duration = Duration::from_secs(600);
 const MOST: usize = 10_000;
 
 /// What is known of addresses.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Lockout {
+    /// Failed logins within [`MINUTE`] after which an address is refused for another.
+    limit: u32,
     failures: BTreeMap<IpAddr, (Instant, u32)>,
     known: BTreeMap<IpAddr, Instant>,
+}
+
+impl Default for Lockout {
+    fn default() -> Self {
+        Lockout::new(10)
+    }
 }
 
 /// Whose address it is: in IPv6 the network, since everybody has 2^64 addresses.
@@ -41,6 +47,10 @@ fn make_room<V: Copy>(map: &mut BTreeMap<IpAddr, V>, since: impl Fn(V) -> Instan
 }
 
 impl Lockout {
+    /// After `limit` failed logins in a minute, an address is refused for another.
+    pub fn new(limit: u32) -> Self {
+        Lockout { limit, failures: BTreeMap::new(), known: BTreeMap::new() }
+    }
     /// A login has failed.
     pub fn failed(&mut self, ip: IpAddr, now: Instant) {
         let ip = owner(ip);
@@ -50,13 +60,13 @@ impl Lockout {
             (*since, *count) = (now, 0);
         }
         *count += 1;
-        if *count >= FAILURES {
+        if *count >= self.limit {
             *since = now; // the minute of refusal begins
         }
     }
     /// It has failed too often.
     pub fn is_refused(&self, ip: IpAddr, now: Instant) -> bool {
-        self.failures.get(&owner(ip)).is_some_and(|(since, n)| *n >= FAILURES && since.after(MINUTE) > now)
+        self.failures.get(&owner(ip)).is_some_and(|(since, n)| *n >= self.limit && since.after(MINUTE) > now)
     }
     /// Somebody there has logged in.
     pub fn succeeded(&mut self, ip: IpAddr, now: Instant) {

@@ -33,14 +33,16 @@ pub enum Code {
 }
 
 impl Code {
-    const ALL: [Code; 10] = [
+    const ALL: [Code; 12] = [
         Code::Ok,
         Code::Bug,
         Code::Usage,
         Code::Name,
         Code::Connect,
         Code::Timeout,
+        Code::Tls,
         Code::Protocol,
+        Code::Auth,
         Code::Local,
         Code::Answered,
         Code::Interrupted,

@@ -74,6 +74,8 @@ pub struct Config {
     pub record: Option<PathBuf>,
     /// What the recording is of: the tool and its arguments.
     pub command: Vec<String>,
+    /// Drivers that can do so relay streams in bulk within the kernel; the others copy, and so does one that records.
+    pub splice: bool,
     /// Loops that share nothing, each with its own listeners.
     pub threads: u16,
     /// Submission queue entries of an io_uring, a power of two from 4 to 32768.
@@ -162,6 +164,7 @@ impl Default for Config {
             seed: None,
             record: None,
             command: Vec::new(),
+            splice: true,
             threads: 1,
             entries: 256,
             buffers: (128, 2048),

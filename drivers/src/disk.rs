@@ -7,9 +7,10 @@ use crate::mail::Queue;
 use crate::sock::{io_reason, reason};
 use proto_core::{Answer, Ask, Bytes, Entry, FileId, How, Meta, OpId, Reason};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags};
-use rustix::io::Errno;
+use rustix::io::{Errno, ReadWriteFlags};
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
+use std::io::IoSliceMut;
 use std::net::ToSocketAddrs;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
@@ -68,6 +69,8 @@ pub struct Disk<P> {
 const THREADS: usize = 2;
 /// Questions that may wait for a thread.
 const WAITING: usize = 4096;
+/// Bytes that are read without a thread, if they are in memory: copying more would keep the loop.
+const AT_ONCE: usize = 256 << 10;
 
 impl<P: Post> Disk<P> {
     pub fn new(post: P) -> Self {
@@ -116,6 +119,11 @@ impl<P: Post> Disk<P> {
         }
         if about.is_some_and(|f| self.open.get(&f).is_none_or(|o| o.closed)) {
             return Some(Err(Reason::NotFound));
+        }
+        if let Ask::Read { file, offset, len } = ask
+            && let Some(bytes) = self.open.get(&file).and_then(|o| read_at_once(&o.file, offset, len as usize))
+        {
+            return Some(Ok(Answer::Read(bytes)));
         }
         let ordered = is_ordered(&ask);
         let begun = self.begin(id, ask);
@@ -316,6 +324,26 @@ fn meta(f: &File) -> Result<Meta, Reason> {
         regular: kind.is_file(),
         inode: s.st_ino ^ (s.st_dev as u64).rotate_left(48),
     })
+}
+
+/// What memory holds already, without waiting for the disk: waking a thread costs more than copying as much. `None` if a
+/// thread has to do it.
+fn read_at_once(f: &File, offset: u64, len: usize) -> Option<Bytes> {
+    if len > AT_ONCE {
+        return None;
+    }
+    let mut v = vec![0; len];
+    let mut n = 0;
+    while let Some(rest) = v.get_mut(n..).filter(|r| !r.is_empty()) {
+        match rustix::io::preadv2(f, &mut [IoSliceMut::new(rest)], offset + n as u64, ReadWriteFlags::NOWAIT) {
+            Ok(0) => break,
+            Ok(k) => n += k,
+            Err(Errno::INTR) => {}
+            Err(_) => return None, // the rest is on the disk, or the file system cannot tell; a thread finds out
+        }
+    }
+    v.truncate(n);
+    Some(v.into())
 }
 
 fn read(f: &File, offset: u64, len: usize) -> std::io::Result<Bytes> {

@@ -69,6 +69,10 @@ counters! {
     accept_errors,
     /// Datagrams that could not be sent.
     datagrams_dropped,
+    /// Bytes that relays have copied.
+    relayed,
+    /// Bytes that relays have passed on within the kernel.
+    spliced,
 }
 
 /// What an app may read besides its inputs. Recorded, so that a replay reads the same.

@@ -413,6 +413,14 @@ impl Feed<'_> {
     pub(crate) fn none(token: Token) -> Feed<'static> {
         Feed { token, store: Store::Kept(Vec::new()), at: 0, eof: true, ready: None, fault: None }
     }
+    /// The bytes that are not read yet: above all layers, from the first one that is no part of a whole message.
+    pub fn unread(&self) -> &[u8] {
+        match &self.store {
+            Store::Lent(c) => c.get(self.at..),
+            Store::Kept(v) => v.get(self.at..),
+        }
+        .unwrap_or_default()
+    }
     pub(crate) fn with_fault(mut self, fault: Option<Fault>) -> Self {
         self.fault = self.fault.or(fault);
         self

@@ -35,6 +35,8 @@ pub struct Secure {
     pub staple: Vec<u8>,
     /// What is wrong with them and was told to be ignored.
     pub ignored: Vec<Defect>,
+    /// The peer asked for a certificate of this side.
+    pub wanted: bool,
 }
 
 /// One thing that is wrong.
@@ -59,6 +61,8 @@ pub struct Grounds {
     pub chain: Vec<Bytes>,
     /// The alert that the peer sent, by number.
     pub alert: Option<u8>,
+    /// The peer asked for a certificate of this side.
+    pub wanted: bool,
 }
 
 /// What a fault of a layer is about.

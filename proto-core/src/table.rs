@@ -203,6 +203,13 @@ impl Table {
             s.stat.last = now;
         }
     }
+    /// `n` bytes went out past the output, for drivers that relay within the kernel.
+    pub fn passed(&mut self, t: Token, n: usize, now: Instant) {
+        if let Some(s) = self.slot_mut(t) {
+            s.stat.sent += n as u64;
+            s.stat.last = now;
+        }
+    }
     /// The kernel took `n` bytes of [`Tx::chunks`] or of a file range; true when the app is to be told that there is
     /// room again.
     #[inline]

@@ -3,12 +3,30 @@ use proto_core::tls::{Identity, Roots};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevocationReason, RevokedCertParams, SanType, SerialNumber,
-    date_time_ymd,
 };
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use time::OffsetDateTime;
 
 /// The time of day of tests, in nanoseconds since 1970: 2024-06-01.
 pub const NOW_NS: i64 = 1_717_200_000_000_000_000;
+
+thread_local! {
+    static LATER: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
+/// Dates of this thread's certificates are moved so that what is [`NOW_NS`] for others is the time of day.
+pub fn dates_of_today() {
+    let today = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    let later = today.saturating_sub(Duration::from_nanos(NOW_NS.unsigned_abs()));
+    LATER.set(Duration::from_secs(later.as_secs()));
+}
+
+/// A day in a certificate.
+pub fn day(year: i32, month: u8, day: u8) -> OffsetDateTime {
+    rcgen::date_time_ymd(year, month, day) + LATER.get()
+}
 
 static SERIAL: AtomicU64 = AtomicU64::new(0x1000);
 
@@ -40,7 +58,7 @@ pub fn params(cn: &str) -> CertificateParams {
     let mut p = CertificateParams::default();
     p.distinguished_name = rcgen::DistinguishedName::new();
     p.distinguished_name.push(DnType::CommonName, cn);
-    (p.not_before, p.not_after) = (date_time_ymd(2024, 1, 1), date_time_ymd(2025, 1, 1));
+    (p.not_before, p.not_after) = (day(2024, 1, 1), day(2025, 1, 1));
     p.serial_number = Some(SerialNumber::from(SERIAL.fetch_add(1, Ordering::Relaxed)));
     p.use_authority_key_identifier_extension = true;
     p
@@ -123,16 +141,16 @@ impl Ca {
     }
     /// A revocation list in PEM, good until the year's end, or as old as the year's beginning.
     pub fn revoke(&self, all: &[&Made], fresh: bool) -> String {
-        let day = date_time_ymd(2024, 2, 1);
+        let since = day(2024, 2, 1);
         let revoked = all.iter().map(|m| RevokedCertParams {
             serial_number: m.serial.clone(),
-            revocation_time: day,
+            revocation_time: since,
             reason_code: Some(RevocationReason::KeyCompromise),
             invalidity_date: None,
         });
         let list = CertificateRevocationListParams {
-            this_update: day,
-            next_update: if fresh { date_time_ymd(2024, 12, 31) } else { date_time_ymd(2024, 3, 1) },
+            this_update: since,
+            next_update: if fresh { day(2024, 12, 31) } else { day(2024, 3, 1) },
             crl_number: SerialNumber::from(1u64),
             issuing_distribution_point: None,
             revoked_certs: revoked.collect(),

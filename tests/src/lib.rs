@@ -14,6 +14,7 @@ pub mod process;
 pub mod pty;
 pub mod scenario;
 pub mod screen;
+pub mod secure;
 pub mod socks5;
 pub mod subjects;
 pub mod tls;

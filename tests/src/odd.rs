@@ -12,6 +12,8 @@ pub enum Do {
     Read,
     /// Reads only the head of one.
     Head,
+    /// Reads what comes first, whatever it is.
+    Hello,
     /// Sends.
     Say(Vec<u8>),
     /// Sends one byte at a time.
@@ -45,6 +47,9 @@ impl Odd {
                         Do::Read | Do::Head => {
                             let request = read(&mut s, matches!(step, Do::Read));
                             let _ = tell.send(request); // the test may have heard enough
+                        }
+                        Do::Hello => {
+                            let _ = s.read(&mut [0; 4096]); // the client may have gone
                         }
                         Do::Say(bytes) => {
                             let _ = s.write_all(&bytes); // the client may have gone

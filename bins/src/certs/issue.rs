@@ -34,7 +34,7 @@ pub struct Validity {
 /// How far clocks may be apart: a certificate is good a little before it was made.
 const SLACK: i64 = 300;
 
-fn wrong(e: rcgen::Error) -> Failure {
+pub(super) fn wrong(e: rcgen::Error) -> Failure {
     Failure::new(Code::Usage, e.to_string())
 }
 

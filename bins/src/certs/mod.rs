@@ -1,5 +1,6 @@
 //! `generate_certs`: a small CA of one's own, in files.
 mod issue;
+pub mod peer;
 mod store;
 mod tool;
 

@@ -6,7 +6,7 @@ use crate::tls::{ClientTls, Files, Guard, PemFile, Pin, Trust, roots, trust};
 use clap::{Args, ValueEnum};
 use core::time::Duration;
 use drivers::Kind;
-use proto_core::tls::{ClientSetup, Common, Limits, Peers, ServerSetup, Skip, revocation_lists, tls_version};
+use proto_core::tls::{ClientSetup, Common, Limits, Peers, Roots, ServerSetup, Skip, revocation_lists, tls_version};
 
 /// What to think of a certificate of which no revocation list tells, or only an old one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
@@ -49,6 +49,9 @@ pub struct TlsArgs {
     /// Cipher suites to offer, by their IANA names
     #[arg(long, value_name = "NAME,..", value_delimiter = ',', help_heading = "TLS")]
     pub ciphers: Vec<String>,
+    /// Key exchange groups to offer, by their IANA names
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',', help_heading = "TLS")]
+    pub groups: Vec<String>,
     /// How long a handshake may take
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration, help_heading = "TLS")]
     pub handshake_timeout: Duration,
@@ -71,6 +74,7 @@ impl TlsArgs {
         Ok(Common {
             versions: versions.filter_map(tls_version).collect(),
             suites: self.ciphers.clone(),
+            groups: self.groups.clone(),
             alpn: alpn.iter().map(|p| p.as_bytes().to_vec()).collect(),
             lenient: self.crl_policy == CrlPolicy::Warn,
             limits: Limits { handshake: self.handshake_timeout, ..Limits::default() },
@@ -153,7 +157,7 @@ pub struct ClientTlsArgs {
     /// Believe these CAs instead of the system's: a file, or a folder of files
     #[arg(long, alias = "tls-ca", value_name = "FILE", value_parser = PemFile::read_all, help_heading = "TLS")]
     pub ca: Option<PemFile>,
-    /// Whose CAs to believe without --ca: system, or bundled (Mozilla's list)
+    /// Whose CAs to believe without --ca: system (platform is the same), or bundled (Mozilla's list)
     #[arg(
         long,
         value_name = "WHOSE",
@@ -170,7 +174,7 @@ pub struct ClientTlsArgs {
     #[arg(long, value_name = "PIN", help_heading = "TLS")]
     pub pin: Vec<Pin>,
     /// The name to ask for and to check instead of HOST
-    #[arg(long, value_name = "NAME", help_heading = "TLS")]
+    #[arg(long, alias = "sni", value_name = "NAME", help_heading = "TLS")]
     pub server_name: Option<String>,
 }
 
@@ -184,19 +188,19 @@ impl ClientTlsArgs {
     /// # Errors
     /// What is wrong with files or flags.
     pub fn setup(&self, host: &str, alpn: &[&str], driver: &DriverArgs) -> Result<ClientTls, Failure> {
-        let (common, peers) = self.parts(alpn, driver)?;
+        repeatable(driver)?;
+        let (common, peers) = self.parts(alpn, None)?;
         let own = common.identity.as_ref().map(|i| i.leaf().to_vec());
         let setup = ClientSetup::new(common, peers).map_err(|e| Failure::usage(e.0))?;
         let name = self.server_name.clone().unwrap_or_else(|| host.into());
         setup.layer(&name).map_err(|e| Failure::usage(e.0))?;
         Ok(ClientTls { setup, name, own, mutual: false })
     }
-    /// What a setup is made of.
+    /// What a setup is made of; `known`: whom to believe if no file says so.
     ///
     /// # Errors
     /// What is wrong with files or flags.
-    pub fn parts(&self, alpn: &[&str], driver: &DriverArgs) -> Result<(Common, Peers), Failure> {
-        repeatable(driver)?;
+    pub fn parts(&self, alpn: &[&str], known: Option<Roots>) -> Result<(Common, Peers), Failure> {
         let mut common = Common { resume: true, ..self.tls.common(alpn)? };
         if let (Some(cert), Some(key)) = (&self.tls.cert, &self.tls.key) {
             common.identity = Some(crate::tls::identity(cert, key)?);
@@ -212,6 +216,7 @@ impl ClientTlsArgs {
         };
         let found = match &self.ca {
             Some(file) => Some(roots(file)?),
+            None if known.is_some() => known,
             None if skip.chain => trust(self.roots).ok(),
             None => Some(trust(self.roots)?),
         };

@@ -1,8 +1,8 @@
 //! The routes of `coro_http_server`, which are examples too.
 use super::message::{Error, Request, Response};
-use super::reach::Reach;
 use super::{File, Router, fetch};
 use crate::coro::{Semaphore, timeout};
+use crate::reach::Reach;
 use crate::work::{Kind, Work};
 use core::time::Duration;
 use proto_core::http1::Method;

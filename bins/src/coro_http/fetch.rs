@@ -1,8 +1,8 @@
 //! Requests to other servers: resolve, check, connect, ask, read.
 use super::Handle;
 use super::message::Error;
-use super::reach::Reach;
 use crate::coro::{Socket, timeout};
+use crate::reach::Reach;
 use crate::work::Work;
 use core::net::SocketAddr;
 use core::time::Duration;

@@ -6,7 +6,6 @@ pub mod demo;
 mod fetch;
 mod line;
 mod message;
-pub mod reach;
 mod router;
 pub mod server;
 

@@ -144,6 +144,7 @@ impl DnsQuery {
         if self.options.servers.is_empty() || self.options.search {
             self.conf = Some(Slurp::start(FILES, CONF, RESOLV_CONF, cx));
         }
+        self.wire.streams.carry(self.options.carrier.clone());
         for (i, name) in self.options.servers.clone().into_iter().enumerate() {
             if let Ok(at) = name.parse::<SocketAddr>() {
                 self.options.port = at.port();
@@ -177,6 +178,9 @@ impl DnsQuery {
             match known {
                 Ok(ips) => {
                     self.unresolved -= 1;
+                    let name = self.options.servers.get(key as usize).map_or("", String::as_str);
+                    let is_name = name.parse::<IpAddr>().is_err();
+                    ips.iter().filter(|_| is_name).for_each(|ip| self.wire.streams.name(*ip, name));
                     self.servers.get_mut(key as usize).into_iter().for_each(|s| s.extend(&ips));
                 }
                 Err(why) => {
@@ -391,7 +395,8 @@ impl App for DnsQuery {
         if self.over {
             return None;
         }
-        let again = self.again.filter(|d| d.at < Instant::from_nanos(u64::MAX));
+        let streams = self.wire.streams.deadline();
+        let again = Deadline::earliest(self.again.filter(|d| d.at < Instant::from_nanos(u64::MAX)), streams);
         Deadline::earliest(Deadline::earliest(self.stub.deadline(), self.names.deadline()), again)
     }
     fn work(job: Infallible) -> Infallible {

@@ -13,6 +13,7 @@ mod trace;
 pub use app::DnsQuery;
 pub use batch::Input as BatchInput;
 
+use crate::names::Carrier;
 use core::time::Duration;
 use proto_core::dns::{Asked, BadName, Class, Domain, Policy, Type};
 
@@ -95,6 +96,8 @@ pub struct Options {
     pub servers: Vec<String>,
     /// The port of servers that are named without one.
     pub port: u16,
+    /// What carries questions that do not go as datagrams.
+    pub carrier: Carrier,
     /// How to ask; its servers are filled in.
     pub policy: Policy,
     /// A cookie is drawn and sent (RFC 7873).

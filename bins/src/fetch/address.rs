@@ -148,6 +148,13 @@ impl Address {
 }
 
 impl Origin {
+    /// Whether the URL that it was read from said the port.
+    pub fn has_port(&self, url: &str) -> bool {
+        let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+        let other = if scheme.eq_ignore_ascii_case("https") { "http" } else { "https" };
+        // One that goes with the scheme changes with it.
+        Address::parse(&format!("{other}://{rest}"), false).is_ok_and(|a| a.origin.port == self.port)
+    }
     /// The value of `Host`: without the port that goes without saying.
     pub fn authority(&self) -> String {
         if self.port == self.scheme.port() { self.bracketed() } else { format!("{}:{}", self.bracketed(), self.port) }

@@ -16,7 +16,7 @@ use proto_core::{Answer, App, Deadline, Input, OpId, Reason, Signal, Start, Toke
 
 /// The part byte of questions about the file.
 const FILE: u8 = 4;
-/// The part byte of questions about the file of cookies.
+/// The part byte of questions about files that are written at the end.
 const JAR: u8 = 5;
 /// How often the bar is drawn, and from when on.
 const BAR_EVERY: Duration = Duration::from_millis(200);
@@ -38,6 +38,8 @@ pub struct Fetch {
     /// The first failure decides.
     code: Option<Code>,
     keeper: Option<Keeper>,
+    /// A file for the certificates of the last handshake, and those.
+    pub(super) chain: Option<(String, String)>,
     over: bool,
     ready: bool,
     interrupted: bool,
@@ -49,7 +51,7 @@ impl Fetch {
     pub fn new(o: Options) -> Self {
         let prep = Prep::new(&o.upload, o.bearer_file.as_deref(), o.netrc.as_deref(), &o.cookie_files);
         Fetch {
-            net: Net::new(o.http),
+            net: Net::new(o.http, o.tls.clone()),
             o,
             screen: Screen::default(),
             prep,
@@ -59,6 +61,7 @@ impl Fetch {
             key: 0,
             code: None,
             keeper: None,
+            chain: None,
             over: false,
             ready: false,
             interrupted: false,
@@ -95,7 +98,8 @@ impl Fetch {
         cx.exit(failure.code as u8);
     }
     pub(super) fn complain(&mut self, failure: &Failure, cx: &mut FetchCx<'_>) {
-        self.screen.note(&format!("httpclient: {failure}"), cx);
+        let text = self.complaint(failure);
+        self.screen.note(&text, cx);
         self.code.get_or_insert(failure.code);
     }
     /// The next URL's turn.
@@ -109,6 +113,7 @@ impl Fetch {
             None => "GET".into(),
         };
         let mut run = Run::new(&job.url, method, body, cx.now);
+        (run.fresh, run.again) = (job.again, job.again);
         let name = match &job.out {
             Out::Stdout | Out::Remote { header: true } => None,
             Out::File(name) => Some(name.clone()),
@@ -191,6 +196,7 @@ impl Fetch {
             ("remote_port", Figure::Count(port.parse().unwrap_or(0))),
             ("filename_effective", text(file)),
             ("time_connect", since(t.connected)),
+            ("time_appconnect", since(t.secured)),
             ("time_pretransfer", since(t.sent)),
             ("time_starttransfer", since(t.first)),
             ("time_total", Figure::Span(total)),
@@ -203,23 +209,34 @@ impl Fetch {
         if core::mem::replace(&mut self.over, true) {
             return;
         }
-        if let Some(path) = &self.o.jar {
-            self.keeper = Some(Keeper::begin(JAR, path, self.jar.write(Fetch::now_s(cx)), cx));
-            return;
+        self.keep_next(cx);
+    }
+    /// What is written at the end: one file after the other.
+    fn keep_next(&mut self, cx: &mut FetchCx<'_>) {
+        let next = self.keeper.as_ref().map_or(OpId::new(JAR, 0), Keeper::next);
+        let keys = |o: &Options| o.tls.as_ref().map(|t| t.take_keys()).unwrap_or_default();
+        self.keeper = if let Some(path) = self.o.jar.take() {
+            Some(Keeper::begin(&path, self.jar.write(Fetch::now_s(cx)), next, cx))
+        } else if let Some((path, pem)) = self.chain.take() {
+            Some(Keeper::begin(&path, pem, next, cx))
+        } else {
+            self.o.keylog.take().map(|path| Keeper::add(&path, keys(&self.o), next, cx))
+        };
+        if self.keeper.is_none() {
+            self.exit(cx);
         }
-        self.exit(cx);
     }
     fn exit(&self, cx: &mut FetchCx<'_>) {
         cx.exit(self.code.unwrap_or(Code::Ok) as u8);
     }
-    fn keep(&mut self, answer: &Result<Answer, Reason>, cx: &mut FetchCx<'_>) {
+    fn keep(&mut self, id: OpId, answer: &Result<Answer, Reason>, cx: &mut FetchCx<'_>) {
         let Some(keeper) = &mut self.keeper else { return };
-        match keeper.answer(answer, cx) {
+        match keeper.answer(id, answer, cx) {
             Ok(false) => {}
-            Ok(true) => self.exit(cx),
+            Ok(true) => self.keep_next(cx),
             Err(failure) => {
                 self.complain(&failure, cx);
-                self.exit(cx);
+                self.keep_next(cx);
             }
         }
     }
@@ -234,7 +251,7 @@ impl Fetch {
                 Err(failure) => self.unprepared(&failure, cx),
             },
             FILE => self.file_said(id, answer, cx),
-            JAR => self.keep(answer, cx),
+            JAR => self.keep(id, answer, cx),
             _ => {}
         }
     }
@@ -322,7 +339,7 @@ impl Fetch {
         cx.exit(Code::Interrupted as u8);
     }
     fn input(&mut self, input: Input<'_, Infallible>, cx: &mut FetchCx<'_>) {
-        if let Some(dialed) = self.net.dialed(&input, cx) {
+        if let Some(dialed) = self.net.dialed(&input, &self.o.reach, cx) {
             return match dialed {
                 Ok(link) => self.connected(link, cx),
                 Err(failure) => self.failed(failure, true, cx),
@@ -342,7 +359,6 @@ impl Fetch {
                 }
             }
             Input::Bytes(t, chunk) => {
-                self.hears(t, &chunk, cx.now);
                 let feed = self.net.conns.feed(t, chunk, cx);
                 self.read(feed, t, cx);
             }

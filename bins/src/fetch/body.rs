@@ -60,6 +60,10 @@ impl Fetch {
                         Code::Local,
                         format!("more than {most} bytes for a terminal (use -o FILE)"),
                     ));
+                } else if let Some(pretty) = &mut run.got.pretty {
+                    let mut text = String::new();
+                    pretty.push(&Plain(bytes).to_string(), &mut text);
+                    self.screen.put(text.as_bytes(), cx);
                 } else {
                     self.screen.put(Plain(bytes).to_string().as_bytes(), cx);
                 }
@@ -117,6 +121,11 @@ impl Fetch {
         run.got.ended = true;
         if let Some(decoder) = &run.got.decoder {
             decoder.end().map_err(|e| Failure::new(Code::Protocol, e.to_string()))?;
+        }
+        if let Some(pretty) = run.got.pretty.as_mut().filter(|_| run.got.out > 0) {
+            let mut text = String::new();
+            pretty.end(&mut text);
+            self.screen.put(text.as_bytes(), cx);
         }
         let (bytes, framing) = (Thousands(run.got.body), run.got.framing);
         if framing == Some(Framing::UntilClose) && self.o.show.verbose {

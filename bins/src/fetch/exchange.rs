@@ -5,6 +5,7 @@ use super::decode::Decoder;
 use super::judge;
 use super::net::{FetchCx, Link, route};
 use super::options::{Fail, Out};
+use super::pretty::Pretty;
 use super::request::{Head, Wanted};
 use super::run::{After, Dest, Got, Waits};
 use super::secrets::netrc;
@@ -32,7 +33,8 @@ impl Fetch {
         run.waits = Waits::Connection;
         run.route = route(&self.o.reach, &run.url.origin);
         run.got = Got::default();
-        match self.net.open(&self.o.reach, &run.url.origin, run.fresh, cx) {
+        let home = run.url.origin == run.home;
+        match self.net.open(&self.o.reach, &run.url.origin, (home, run.fresh), cx) {
             Ok(None) => {}
             Ok(Some(link)) => {
                 let line = format!("* reusing connection {}", link.number);
@@ -54,8 +56,13 @@ impl Fetch {
         run.times.connected.get_or_insert(cx.now);
         run.connects += 1;
         run.remote.clone_from(&link.remote);
+        let ready = self.net.conns.peek(link.token).is_none_or(|c| c.is_ready());
         run.link = Some(link);
-        self.send(cx);
+        if ready {
+            self.send(cx);
+        } else {
+            run.waits = Waits::Handshake; // nothing is said to who is not known yet
+        }
     }
     /// The request's head, from everything that has a say in it.
     fn head(&self, cx: &FetchCx<'_>) -> Option<Head> {
@@ -82,7 +89,7 @@ impl Fetch {
         };
         Some(Head::new(&self.o, &wanted))
     }
-    fn send(&mut self, cx: &mut FetchCx<'_>) {
+    pub(super) fn send(&mut self, cx: &mut FetchCx<'_>) {
         let Some(head) = self.head(cx) else { return };
         if self.o.show.verbose {
             for line in head.lines() {
@@ -127,16 +134,18 @@ impl Fetch {
     pub(super) fn is_current(&self, t: Token) -> bool {
         self.run.as_ref().and_then(|r| r.link.as_ref()).is_some_and(|l| l.token == t)
     }
-    /// Notes that something was heard, and its first bytes.
-    pub(super) fn hears(&mut self, t: Token, bytes: &[u8], now: Instant) {
+    /// Notes that something was heard, and the first bytes of what is not understood yet.
+    fn hears(&mut self, t: Token, unread: &[u8], now: Instant) {
+        if unread.is_empty() {
+            return; // a layer's own business
+        }
         if !self.is_current(t) {
             return self.net.forget(t); // who speaks unasked is not used again
         }
         let Some(run) = &mut self.run else { return };
         run.got.heard = true;
-        if run.got.first.len() < FIRST && run.got.status == 0 {
-            let room = FIRST - run.got.first.len();
-            run.got.first.extend_from_slice(bytes.get(..room.min(bytes.len())).unwrap_or_default());
+        if run.got.status == 0 {
+            run.got.first = unread.iter().take(FIRST).copied().collect();
         }
         if run.got.head == 0 {
             run.times.first.get_or_insert(now);
@@ -144,10 +153,16 @@ impl Fetch {
     }
     pub(super) fn read(&mut self, mut feed: Feed<'_>, t: Token, cx: &mut FetchCx<'_>) {
         let mut trouble = None;
+        self.hears(t, feed.unread(), cx.now);
         loop {
             let event = match self.net.conns.next(&mut feed, cx) {
                 Ok(Step::Event(ConnEvent::Machine(event))) => event,
-                Ok(Step::Event(ConnEvent::Ready(_))) => continue,
+                Ok(Step::Event(ConnEvent::Ready(info))) => {
+                    if self.is_current(t) {
+                        self.ready(t, &info, cx);
+                    }
+                    continue;
+                }
                 Ok(Step::NeedMore | Step::Paused | Step::Closed) => break,
                 Err(fault) => {
                     trouble = Some(Err(fault));
@@ -260,6 +275,9 @@ impl Fetch {
                 Err(why) => warning = Some(why),
             }
         }
+        if run.got.dest == Dest::Show && self.screen.tty.is_some() && is_json(&run.got.media) && !self.o.show.raw {
+            run.got.pretty = Some(Pretty::new(self.o.show.colour));
+        }
         if self.o.show.progress && self.screen.tty.is_some() && run.got.dest == Dest::Save && r.has_body() {
             run.bar_at = Some(cx.now.after(BAR_FROM));
         }
@@ -270,7 +288,7 @@ impl Fetch {
             }
         }
         if let Some(why) = warning.filter(|_| !self.o.show.quiet) {
-            self.screen.note(&format!("httpclient: warning: {why}: the body is left as it is"), cx);
+            self.screen.note(&format!("{}: warning: {why}: the body is left as it is", self.o.name), cx);
         }
         Ok(())
     }
@@ -372,7 +390,8 @@ impl Fetch {
         if run.got.enough {
             self.net.conns.close(token);
         } else {
-            self.net.keep(link, &self.o.reach, &run.url.origin, cx);
+            let home = run.url.origin == run.home;
+            self.net.keep(link, (&self.o.reach, &run.url.origin, home), cx);
         }
         if self.o.explain {
             let kept = self.net.has_kept(token);
@@ -408,7 +427,7 @@ impl Fetch {
         }
         if !self.o.show.quiet {
             let (n, all) = (run.tries, self.o.retry);
-            self.screen.note(&format!("httpclient: {why}: attempt {n} of {all} in {}", span(wait)), cx);
+            self.screen.note(&format!("{}: {why}: attempt {n} of {all} in {}", self.o.name, span(wait)), cx);
         }
     }
     /// What a lenient reading has forgiven.
@@ -421,4 +440,10 @@ impl Fetch {
             self.screen.note(&format!("lint: {fault}"), cx);
         }
     }
+}
+
+/// `application/json`, or a media type made of it (RFC 6839 3.1).
+fn is_json(media: &str) -> bool {
+    let kind = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    kind == "application/json" || kind.ends_with("+json")
 }

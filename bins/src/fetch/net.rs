@@ -1,6 +1,8 @@
 //! Connections: how a host is reached, and a pool of those that are free.
 use super::address::{Address, Origin, Scheme};
 use super::options::Reach;
+use super::proxy::{Lookup, Proxy, Speaks};
+use super::secured::Secured;
 use super::tunnel::Tunnel;
 use crate::cli::Cidr;
 use crate::dialer::{Dialer, Target};
@@ -10,7 +12,8 @@ use core::convert::Infallible;
 use core::net::IpAddr;
 use core::time::Duration;
 use proto_core::http1::{Client, Config};
-use proto_core::{Conns, Cx, Deadline, Input, Instant, Layer, Token};
+use proto_core::socks5::{Credentials, Destination, Via};
+use proto_core::{Conns, Cx, Deadline, Input, Instant, Layer, Misuse, Token};
 use std::sync::Arc;
 
 /// What an app of this tool is given.
@@ -32,6 +35,8 @@ pub struct Key {
     origin: Origin,
     /// How it is reached.
     route: Route,
+    /// It is secured as what the command line leads to: see [`Secured::differs`].
+    home: bool,
 }
 
 /// How a host is reached.
@@ -45,6 +50,13 @@ pub enum Route {
     Proxy(Address),
     /// Through a proxy that passes on what is said.
     Tunnel(Address),
+    /// Through a SOCKS proxy, which looks up names if `names` says so.
+    Socks {
+        /// Where it is.
+        proxy: Address,
+        /// See above.
+        names: bool,
+    },
 }
 
 impl Route {
@@ -52,7 +64,7 @@ impl Route {
     pub fn auth(&self) -> Option<String> {
         match self {
             Route::Proxy(proxy) | Route::Tunnel(proxy) => proxy.user.as_ref().map(|(n, p)| basic(n, p)),
-            Route::Direct | Route::Unix(_) => None,
+            Route::Direct | Route::Unix(_) | Route::Socks { .. } => None,
         }
     }
 }
@@ -71,8 +83,9 @@ pub fn route(reach: &Reach, to: &Origin) -> Route {
     let env = env.as_ref().filter(|_| !is_exempt(&reach.no_proxy, to));
     match reach.via.as_ref().or(env) {
         None => Route::Direct,
-        Some(proxy) if to.scheme == Scheme::Http && !reach.tunnel => Route::Proxy(proxy.clone()),
-        Some(proxy) => Route::Tunnel(proxy.clone()),
+        Some(Proxy { speaks: Speaks::Socks { names }, at }) => Route::Socks { proxy: at.clone(), names: *names },
+        Some(proxy) if to.scheme == Scheme::Http && !reach.tunnel => Route::Proxy(proxy.at.clone()),
+        Some(proxy) => Route::Tunnel(proxy.at.clone()),
     }
 }
 
@@ -103,13 +116,27 @@ fn is_exempt(list: &str, to: &Origin) -> bool {
 ///
 /// # Errors
 /// What this program cannot do.
-pub fn layers(to: &Origin, route: &Route) -> Result<Vec<Box<dyn Layer>>, Failure> {
+fn layers(
+    key: &Key,
+    tls: &Result<Secured, Failure>,
+    (ip, within): (Option<IpAddr>, Duration),
+) -> Result<Vec<Box<dyn Layer>>, Failure> {
+    let Key { origin: to, route, home } = key;
     let mut layers: Vec<Box<dyn Layer>> = Vec::new();
-    if let Route::Tunnel(_) = route {
-        layers.push(Box::new(Tunnel::new(to.host_port(), route.auth())));
+    match route {
+        Route::Tunnel(_) => layers.push(Box::new(Tunnel::new(to.host_port(), route.auth(), within))),
+        Route::Socks { proxy, .. } => {
+            let cannot = |e: Misuse| Failure::new(Code::Usage, format!("{}: {}", to.host_port(), e.0));
+            let host = ip.map_or_else(|| to.host.clone(), |ip| ip.to_string());
+            let destination = Destination::new(&host, to.port).map_err(cannot)?;
+            let login = proxy.user.as_ref().map(|(n, p)| Credentials::new(n.as_bytes(), p.as_bytes()));
+            layers.push(Box::new(Via::new(destination, login.transpose().map_err(cannot)?, within)));
+        }
+        Route::Direct | Route::Unix(_) | Route::Proxy(_) => {}
     }
     if to.scheme == Scheme::Https {
-        return Err(Failure::new(Code::Tls, format!("https to {}: this program has no TLS", to.host_port())));
+        let tls = tls.as_ref().map_err(Failure::clone)?;
+        layers.extend(tls.layers(&to.host, *home, within)?);
     }
     Ok(layers)
 }
@@ -142,19 +169,30 @@ pub struct Net {
     /// The machines.
     pub conns: Conns<Client>,
     config: Arc<Config>,
+    tls: Result<Secured, Failure>,
     idle: Vec<Idle>,
-    dialing: Option<(Dialer, Key)>,
+    looking: Option<(Lookup, Key)>,
+    dialing: Option<(Dialer, Key, Option<IpAddr>)>,
     part: u8,
     number: u32,
 }
 
 impl Net {
-    /// With the settings of the machines.
-    pub fn new(config: Config) -> Self {
+    /// With the settings of the machines, and of https.
+    pub fn new(config: Config, tls: Result<Secured, Failure>) -> Self {
         let (conns, config) = (Conns::new(CONNS), Arc::new(config));
-        Net { conns, config, idle: Vec::new(), dialing: None, part: *DIAL.start(), number: 0 }
+        Net { conns, config, tls, idle: Vec::new(), looking: None, dialing: None, part: *DIAL.start(), number: 0 }
     }
-    /// A free connection, or else the beginning of a new one, of which [`Net::dialed`] tells.
+    /// Connections to come are secured so.
+    pub fn secure(&mut self, tls: Result<Secured, Failure>) {
+        self.tls = tls;
+    }
+    fn key(&self, reach: &Reach, to: &Origin, home: bool) -> Key {
+        let home = home && to.scheme == Scheme::Https && self.tls.as_ref().is_ok_and(Secured::differs);
+        Key { origin: to.clone(), route: route(reach, to), home }
+    }
+    /// A free connection, or else the beginning of a new one, of which [`Net::dialed`] tells. `home`: the command line led
+    /// there, and no redirect.
     ///
     /// # Errors
     /// This kind of connection cannot be had.
@@ -162,11 +200,11 @@ impl Net {
         &mut self,
         reach: &Reach,
         to: &Origin,
-        fresh: bool,
+        (home, fresh): (bool, bool),
         cx: &mut FetchCx<'_>,
     ) -> Result<Option<Link>, Failure> {
-        let key = Key { origin: to.clone(), route: route(reach, to) };
-        layers(to, &key.route)?;
+        let key = self.key(reach, to, home);
+        layers(&key, &self.tls, (None, reach.timeout))?;
         let old = |i: &Idle| cx.now.since(i.since) > IDLE;
         for t in self.idle.extract_if(.., |i| old(i)).map(|i| i.token).collect::<Vec<_>>() {
             self.conns.close(t);
@@ -175,15 +213,46 @@ impl Net {
             let Idle { token, number, remote, .. } = self.idle.remove(at);
             return Ok(Some(Link { token, number, remote, reused: true }));
         }
-        self.part = if self.part == *DIAL.end() { *DIAL.start() } else { self.part + 1 };
-        let mut dialer = Dialer::new(self.part, target(reach, to, &key.route));
-        dialer.start(cx);
-        self.dialing = Some((dialer, key));
+        if !matches!(key.route, Route::Socks { names: false, .. }) || to.ip().is_some() {
+            self.dial(reach, key, None, cx);
+            return Ok(None);
+        }
+        let fixed = fixed(reach, to).map(Ok);
+        let mut lookup = Lookup::start(self.next_part(), &to.host, (reach.family, reach.timeout), cx);
+        match fixed.or_else(|| lookup.known()) {
+            Some(ip) => self.dial(reach, key, Some(ip?), cx),
+            None => self.looking = Some((lookup, key)),
+        }
         Ok(None)
     }
+    fn next_part(&mut self) -> u8 {
+        self.part = if self.part == *DIAL.end() { *DIAL.start() } else { self.part + 1 };
+        self.part
+    }
+    fn dial(&mut self, reach: &Reach, key: Key, ip: Option<IpAddr>, cx: &mut FetchCx<'_>) {
+        let mut dialer = Dialer::new(self.next_part(), target(reach, &key.origin, &key.route));
+        dialer.start(cx);
+        self.dialing = Some((dialer, key, ip));
+    }
     /// Gives an input to the dialer: a connection, or why there is none.
-    pub fn dialed(&mut self, input: &Input<'_, Infallible>, cx: &mut FetchCx<'_>) -> Option<Result<Link, Failure>> {
-        let (dialer, _) = self.dialing.as_mut()?;
+    pub fn dialed(
+        &mut self,
+        input: &Input<'_, Infallible>,
+        reach: &Reach,
+        cx: &mut FetchCx<'_>,
+    ) -> Option<Result<Link, Failure>> {
+        if let Some((lookup, _)) = &mut self.looking {
+            let ip = lookup.handle(input, cx)?;
+            let (_, key) = self.looking.take()?;
+            return match ip {
+                Ok(ip) => {
+                    self.dial(reach, key, Some(ip), cx);
+                    None
+                }
+                Err(failure) => Some(Err(failure)),
+            };
+        }
+        let (dialer, ..) = self.dialing.as_mut()?;
         let (token, peer) = match dialer.handle(input, cx)? {
             Ok(done) => done,
             Err(failure) => {
@@ -191,8 +260,8 @@ impl Net {
                 return Some(Err(failure));
             }
         };
-        let (_, key) = self.dialing.take()?;
-        let layers = match layers(&key.origin, &key.route) {
+        let (_, key, ip) = self.dialing.take()?;
+        let layers = match layers(&key, &self.tls, (ip, reach.timeout)) {
             Ok(layers) => layers,
             Err(failure) => return Some(Err(failure)),
         };
@@ -202,6 +271,7 @@ impl Net {
     }
     /// Gives up what is being dialed. Connections of it that come all the same are reset.
     pub fn give_up(&mut self) {
+        self.looking = None;
         self.dialing = None;
     }
     /// A connection that nobody asked for any more.
@@ -209,7 +279,7 @@ impl Net {
         DIAL.contains(&t.part()) && self.conns.peek(t).is_none()
     }
     /// Keeps a connection that is free; others are closed.
-    pub fn keep(&mut self, link: Link, reach: &Reach, to: &Origin, cx: &FetchCx<'_>) {
+    pub fn keep(&mut self, link: Link, (reach, to, home): (&Reach, &Origin, bool), cx: &FetchCx<'_>) {
         if !self.conns.peek(link.token).is_some_and(|c| !c.is_over() && c.machine.is_idle() && c.tail_len() == 0) {
             return self.conns.close(link.token);
         }
@@ -217,7 +287,7 @@ impl Net {
             let oldest = self.idle.remove(0);
             self.conns.close(oldest.token);
         }
-        let key = Key { origin: to.clone(), route: route(reach, to) };
+        let key = self.key(reach, to, home);
         let Link { token, number, remote, .. } = link;
         self.idle.push(Idle { key, token, number, remote, since: cx.now });
     }
@@ -231,7 +301,8 @@ impl Net {
     }
     /// When an [`Input::Deadline`] is wanted.
     pub fn deadline(&self) -> Option<Deadline> {
-        let dialing = self.dialing.as_ref().and_then(|(d, _)| d.deadline());
+        let looking = self.looking.as_ref().and_then(|(l, _)| l.deadline());
+        let dialing = self.dialing.as_ref().and_then(|(d, ..)| d.deadline()).or(looking);
         Deadline::earliest(self.conns.deadline(), dialing)
     }
 }
@@ -239,8 +310,15 @@ impl Net {
 impl Key {
     /// A proxy that is asked for whole URLs is one server for all hosts.
     fn serves(&self, other: &Key) -> bool {
-        self.route == other.route && (matches!(self.route, Route::Proxy(_)) || self.origin == other.origin)
+        self.route == other.route
+            && self.home == other.home
+            && (matches!(self.route, Route::Proxy(_)) || self.origin == other.origin)
     }
+}
+
+/// The address that `--resolve` gives.
+fn fixed(reach: &Reach, to: &Origin) -> Option<IpAddr> {
+    reach.resolve.iter().find(|(host, port, _)| (host, *port) == (&to.host, to.port)).map(|r| r.2)
 }
 
 fn target(reach: &Reach, to: &Origin, route: &Route) -> Target {
@@ -248,11 +326,10 @@ fn target(reach: &Reach, to: &Origin, route: &Route) -> Target {
         Route::Unix(path) => {
             return Target { host: path.clone(), port: None, family: reach.family, timeout: reach.timeout };
         }
-        Route::Proxy(proxy) | Route::Tunnel(proxy) => &proxy.origin,
+        Route::Proxy(proxy) | Route::Tunnel(proxy) | Route::Socks { proxy, .. } => &proxy.origin,
         Route::Direct => to,
     };
-    let fixed = |(host, port, _): &&(String, u16, IpAddr)| (host.as_str(), *port) == (to.host.as_str(), to.port);
-    let host = reach.resolve.iter().find(fixed).map_or_else(|| to.host.clone(), |r| r.2.to_string());
+    let host = fixed(reach, to).map_or_else(|| to.host.clone(), |ip| ip.to_string());
     Target { host, port: Some(to.port), family: reach.family, timeout: reach.timeout }
 }
 
@@ -289,10 +366,10 @@ mod tests {
     #[test]
     fn what_is_not_the_same_does_not_share_a_connection() {
         let key = |url: &str, via: Option<&str>, tunnel| {
-            let via = via.map(|v| Address::parse(v, false).expect("a URL"));
+            let via = via.map(|v| Proxy::parse(v).expect("a URL"));
             let origin = Address::parse(url, false).expect("a URL").origin;
             let reach = Reach { via, tunnel, ..Reach::default() };
-            Key { route: route(&reach, &origin), origin }
+            Key { route: route(&reach, &origin), origin, home: false }
         };
         let a = key("http://a/", None, false);
         assert!(a.serves(&key("http://a/x", None, false)));
@@ -304,5 +381,12 @@ mod tests {
         assert!(!proxied.serves(&key("http://a/", Some("http://u:x@p:3128"), false)), "other credentials");
         let tunnel = key("http://a/", Some("http://p:3128"), true);
         assert!(!tunnel.serves(&key("http://b/", Some("http://p:3128"), true)));
+        let socks = key("http://a/", Some("socks5://p"), false);
+        assert!(socks.serves(&key("http://a/", Some("socks5://p:1080"), false)));
+        for other in ["socks5h://p", "socks5://u:x@p", "http://p:1080"] {
+            assert!(!socks.serves(&key("http://a/", Some(other), false)), "{other}");
+        }
+        let known = key("https://a/", None, false);
+        assert!(!known.serves(&Key { home: true, ..known.clone() }), "it was not told who we are");
     }
 }

@@ -1,7 +1,11 @@
 //! What the command line asks for, as data.
 use super::address::Address;
+use super::proxy::Proxy;
+use super::report::Report;
+use super::secured::Secured;
 use super::upload::Upload;
 use crate::dialer::Family;
+use crate::outcome::{Code, Failure};
 use crate::text::Secret;
 use core::net::IpAddr;
 use core::time::Duration;
@@ -68,6 +72,14 @@ pub struct Options {
     pub lint: bool,
     /// Say why.
     pub explain: bool,
+    /// How https connections are secured, or why there can be none.
+    pub tls: Result<Secured, Failure>,
+    /// What is told of handshakes; `None`: only what is wrong with them.
+    pub report: Option<Report>,
+    /// A file to which the keys of https connections are added at the end.
+    pub keylog: Option<String>,
+    /// The tool's name, before what it complains of.
+    pub name: &'static str,
 }
 
 /// One URL and where its body goes.
@@ -77,6 +89,8 @@ pub struct Job {
     pub url: Address,
     /// Where to.
     pub out: Out,
+    /// Once more what the one before was, on a connection of its own that may continue its session.
+    pub again: bool,
 }
 
 /// Where a body goes.
@@ -109,6 +123,10 @@ pub struct Show {
     pub head_method: bool,
     /// Draw a bar for what takes long.
     pub progress: bool,
+    /// JSON stays on a terminal as it is.
+    pub raw: bool,
+    /// It has colours.
+    pub colour: bool,
 }
 
 /// How redirects are followed.
@@ -144,9 +162,9 @@ pub struct Reach {
     /// Addresses of hosts, instead of asking for them: host, port, address.
     pub resolve: Vec<(String, u16, IpAddr)>,
     /// The proxy of `--via`, for every host.
-    pub via: Option<Address>,
+    pub via: Option<Proxy>,
     /// The proxies of the environment, for http and https.
-    pub env: (Option<Address>, Option<Address>),
+    pub env: (Option<Proxy>, Option<Proxy>),
     /// Hosts that are reached without the environment's proxy.
     pub no_proxy: String,
     /// A tunnel through the proxy for http, too.
@@ -185,6 +203,10 @@ impl Default for Options {
             http: http1::Config::CLIENT,
             lint: false,
             explain: false,
+            tls: Err(Failure::new(Code::Tls, "there is no TLS here")),
+            report: None,
+            keylog: None,
+            name: "httpclient",
         }
     }
 }

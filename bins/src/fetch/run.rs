@@ -4,6 +4,7 @@ use super::decode::Decoder;
 use super::file::Download;
 use super::judge::Redirect;
 use super::net::{Link, Route};
+use super::pretty::Pretty;
 use crate::outcome::Failure;
 use core::time::Duration;
 use proto_core::http1::{Framing, Version};
@@ -17,6 +18,8 @@ pub enum Waits {
     File,
     /// A connection.
     Connection,
+    /// Its layers: a tunnel to be open, a handshake to be over.
+    Handshake,
     /// `100 Continue`, until then.
     Continue(Instant),
     /// The answer.
@@ -82,6 +85,8 @@ pub struct Got {
     pub out: u64,
     /// What undoes its codings.
     pub decoder: Option<Decoder>,
+    /// What makes it readable on a terminal.
+    pub pretty: Option<Pretty>,
     /// Where its body goes.
     pub dest: Dest,
     /// What follows it.
@@ -101,6 +106,8 @@ pub struct Times {
     pub began: Instant,
     /// A connection was there.
     pub connected: Option<Instant>,
+    /// Its handshake was over.
+    pub secured: Option<Instant>,
     /// The last request was sent.
     pub sent: Option<Instant>,
     /// The first byte of the last answer came.
@@ -134,6 +141,8 @@ pub struct Run {
     pub remote: String,
     /// Only a new connection will do.
     pub fresh: bool,
+    /// See [`super::options::Job::again`].
+    pub again: bool,
     /// What is waited for.
     pub waits: Waits,
     /// The file.
@@ -169,6 +178,7 @@ impl Run {
             connects: 0,
             remote: String::new(),
             fresh: false,
+            again: false,
             waits: Waits::File,
             download: None,
             from: 0,
@@ -189,6 +199,7 @@ impl Run {
         match self.waits {
             Waits::File | Waits::Named | Waits::Disk | Waits::Leaving => "the disk",
             Waits::Connection => "a connection",
+            Waits::Handshake => "the handshake",
             Waits::Again(_) => "the next attempt",
             Waits::Continue(_) | Waits::Answer if self.got.status > 0 => "the rest of the body",
             Waits::Continue(_) | Waits::Answer if self.got.heard => "the rest of the head",

@@ -1,8 +1,9 @@
 //! What goes wrong, in words, and whether it is worth another attempt.
 use super::app::Fetch;
 use super::judge;
-use super::net::FetchCx;
-use super::run::Run;
+use super::net::{FetchCx, Route};
+use super::run::{Run, Waits};
+use super::starttls;
 use crate::outcome::{Code, Failure, network};
 use crate::text::{Escaped, Thousands, span};
 use proto_core::http1::{Framing, Times};
@@ -19,7 +20,14 @@ impl Fetch {
         if !self.is_current(t) {
             return;
         }
-        let Some(run) = self.run.as_mut().filter(|r| !r.got.ended) else { return };
+        if self.run.as_ref().is_none_or(|r| r.got.ended) {
+            return;
+        }
+        if let Some(grounds) = self.net.conns.peek(t).and_then(|c| c.grounds()).cloned() {
+            let (failure, passing) = self.told(&grounds, cx);
+            return self.broke(failure, passing, cx);
+        }
+        let Some(run) = &self.run else { return };
         let network = fault.what == SHORT || fault.what == EARLY || fault.code == 504;
         let failure = words(run, &fault, &self.o.http.times);
         self.broke(failure, network, cx);
@@ -33,6 +41,9 @@ impl Fetch {
         }
         let Some(run) = &self.run else { return };
         let failure = match run.got.status {
+            0 if run.waits == Waits::Handshake && network(why) == Code::Connect => {
+                Failure::new(Code::Protocol, format!("{why} during handshake with {}", run.url.origin.host_port()))
+            }
             0 if why == Reason::FileShort => Failure::new(Code::Local, "a file of the body became shorter meanwhile"),
             0 => Failure::new(network(why), format!("connection to {}: {why}", run.url.origin.host_port())),
             _ => Failure::new(Code::Protocol, format!("{why}: {}", progress(run))),
@@ -89,6 +100,18 @@ fn progress(run: &Run) -> String {
     }
 }
 
+/// TLS was cut off: whether something is missing is not known if the body ends with the connection.
+pub(super) fn truncated(run: &Run) -> Failure {
+    match (run.got.status, run.got.framing) {
+        (0, _) => Failure::new(Code::Connect, "connection closed before the answer"),
+        (_, Some(Framing::UntilClose)) => {
+            let text = format!("warning: connection cut without TLS close: {}", progress(run));
+            Failure::new(Code::Protocol, text)
+        }
+        _ => Failure::new(Code::Protocol, format!("connection closed: {}", progress(run))),
+    }
+}
+
 fn words(run: &Run, fault: &Fault, times: &Times) -> Failure {
     let protocol = |text: String| Failure::new(Code::Protocol, text);
     let timeout = |d, what: &str| Failure::new(Code::Timeout, format!("timeout after {} waiting for {what}", span(d)));
@@ -97,7 +120,25 @@ fn words(run: &Run, fault: &Fault, times: &Times) -> Failure {
         let to = run.url.origin.host_port();
         return Failure::new(code, format!("tunnel to {to}: {} with {}", fault.what, fault.code));
     }
+    if fault.rule == starttls::RULE {
+        let late = fault.what.ends_with("in time");
+        let code = if late { Code::Timeout } else { Code::Protocol };
+        return Failure::new(code, format!("STARTTLS with {}: {}", run.url.origin.host_port(), fault.what));
+    }
+    if let (Route::Socks { proxy, .. }, "RFC 1928 6" | "RFC 1929 2", 0) = (&run.route, fault.rule, run.got.status) {
+        let code = match fault {
+            Fault { rule: "RFC 1929 2", .. } | Fault { code: 255, .. } => Code::Auth,
+            Fault { what: "the proxy does not answer in time", .. } => Code::Timeout,
+            Fault { what, .. } if what.contains("SOCKS") => Code::Protocol,
+            _ => Code::Connect,
+        };
+        let (at, to) = (proxy.origin.host_port(), run.url.origin.host_port());
+        return Failure::new(code, format!("proxy {at} for {to}: {}", fault.what));
+    }
     match (fault.what, fault.code) {
+        ("an answer that did not begin in time", 504) if run.waits == Waits::Handshake => {
+            Failure::new(Code::Timeout, format!("tunnel to {}: the proxy does not answer", run.url.origin.host_port()))
+        }
         ("an answer that is not HTTP", _) => {
             protocol(format!("not an HTTP response: at byte {}: \"{}\"", fault.offset, Escaped(&run.got.first)))
         }

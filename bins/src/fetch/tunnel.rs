@@ -1,5 +1,6 @@
 //! A tunnel through an HTTP proxy (RFC 9110 9.3.6), as a layer: CONNECT, its answer, then whatever the two ends say.
-use proto_core::http1::{Client, Config, Length, client};
+use core::time::Duration;
+use proto_core::http1::{Client, Config, Length, Times, client};
 use proto_core::{Deadline, Fault, Info, Instant, Layer, Machine, Rx, Sealed, Step, Tx};
 
 /// See the module.
@@ -12,9 +13,10 @@ pub struct Tunnel {
 }
 
 impl Tunnel {
-    /// To `host:port`; `auth` is the value of `Proxy-Authorization`.
-    pub fn new(to: String, auth: Option<String>) -> Self {
-        Tunnel { http: Client::new(Config::CLIENT), to, auth, open: false }
+    /// To `host:port`; `auth` is the value of `Proxy-Authorization`, and the proxy has `within` for its answer.
+    pub fn new(to: String, auth: Option<String>, within: Duration) -> Self {
+        let times = Times { idle: within, head: within, ..Times::CLIENT };
+        Tunnel { http: Client::new(Config { times, ..Config::CLIENT }), to, auth, open: false }
     }
 }
 
@@ -85,7 +87,8 @@ mod tests {
     use super::*;
 
     fn pair() -> (Tunnel, Tx) {
-        let (mut t, mut wire) = (Tunnel::new("a:443".into(), Some("Basic eDp5".into())), Tx::default());
+        let (mut t, mut wire) =
+            (Tunnel::new("a:443".into(), Some("Basic eDp5".into()), Duration::from_secs(9)), Tx::default());
         t.start(Instant::default(), &mut wire);
         (t, wire)
     }

@@ -8,12 +8,14 @@
 //! ```
 //! Many lookups may be under way at once, each with a key of its owner's. The files are read once, when the first name comes
 //! that needs them.
+mod streams;
 mod wire;
 
+pub use streams::{Carrier, Secured};
 pub use wire::{Ports, Wire};
 
 use crate::slurp::Slurp;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use proto_core::dns::{Config, Family, Hosts, Known, ResolvConf, Resolver, Unresolved};
 use proto_core::{Bytes, Cx, Deadline, Input, OpId};
 use std::collections::VecDeque;
@@ -43,13 +45,24 @@ pub struct Names {
     waiting: Vec<(u64, String, Family)>,
     done: VecDeque<(u64, Known)>,
     wire: Wire,
+    servers: Vec<SocketAddr>,
 }
 
 impl Names {
     /// Its tokens and questions carry `part`; its questions' keys are the six from `base`.
     pub fn new(part: u8, base: u64) -> Self {
         let wire = Wire::new(part, Ports::Fresh);
-        Names { part, base, state: State::Idle, waiting: Vec::new(), done: VecDeque::new(), wire }
+        let (waiting, done, servers) = (Vec::new(), VecDeque::new(), Vec::new());
+        Names { part, base, state: State::Idle, waiting, done, wire, servers }
+    }
+    /// Asks `servers`, if there are any, instead of those that the file names.
+    pub fn with_servers(self, servers: Vec<SocketAddr>) -> Self {
+        Names { servers, ..self }
+    }
+    /// Questions under way, those that nobody waits for included, and names that wait for the files.
+    pub fn questions(&self) -> usize {
+        let asked = if let State::Ready(resolver) = &self.state { resolver.stub.len() } else { 0 };
+        asked + self.waiting.len()
     }
     /// Looks up the addresses of `host`; the answer has `key`.
     pub fn lookup<J, M>(&mut self, key: u64, host: &str, family: Family, cx: &mut Cx<'_, J, M>) {
@@ -88,7 +101,11 @@ impl Names {
                     }
                 }
                 if let [Some(conf), Some(hosts)] = texts {
-                    let config = Config { conf: ResolvConf::parse(conf), hosts: Hosts::parse(hosts) };
+                    let mut conf = ResolvConf::parse(conf);
+                    if !self.servers.is_empty() {
+                        conf.servers.clone_from(&self.servers);
+                    }
+                    let config = Config { conf, hosts: Hosts::parse(hosts) };
                     let mut resolver = Box::new(Resolver::new(config));
                     for (key, host, family) in self.waiting.drain(..) {
                         resolver.lookup(key, &host, family, cx.now, cx.rng());

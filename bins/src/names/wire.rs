@@ -1,7 +1,8 @@
 //! Carries out what a [`Stub`] wants: a datagram socket or a connection per attempt.
+use super::streams::{Carrier, Streams};
 use core::net::SocketAddr;
-use proto_core::dns::{Act, Frame, Frames, Stub, TryId};
-use proto_core::{Addr, Cx, Fault, Input, Machine, Op, Reason, Rx, Slots, Step, Token, Tx};
+use proto_core::dns::{Act, Stub, TryId};
+use proto_core::{Addr, Cx, Input, Op, Reason, Slots, Token};
 use rand_core::RngCore;
 use std::collections::BTreeMap;
 
@@ -19,25 +20,9 @@ pub enum Ports {
 #[derive(Debug)]
 enum Socket {
     /// The message waits for the socket to be bound.
-    Udp {
-        id: TryId,
-        message: Option<Vec<u8>>,
-    },
+    Udp { id: TryId, message: Option<Vec<u8>> },
     /// The same, for all attempts that share it.
-    Shared {
-        bound: bool,
-        waiting: Vec<Vec<u8>>,
-    },
-    Tcp(Box<Stream>),
-}
-
-#[derive(Debug)]
-struct Stream {
-    id: TryId,
-    message: Vec<u8>,
-    frames: Frames,
-    /// The head of a message: less than its 65,537 bytes.
-    kept: Vec<u8>,
+    Shared { bound: bool, waiting: Vec<Vec<u8>> },
 }
 
 /// The sockets of one stub.
@@ -46,6 +31,8 @@ pub struct Wire {
     part: u8,
     ports: Ports,
     sockets: Slots<Socket>,
+    /// Connections.
+    pub streams: Streams,
     tries: BTreeMap<TryId, (Token, u16)>,
     shared: BTreeMap<SocketAddr, Vec<Token>>,
     /// Attempts by shared socket and message id.
@@ -56,7 +43,8 @@ impl Wire {
     /// Its tokens carry `part`.
     pub fn new(part: u8, ports: Ports) -> Self {
         let (tries, shared, routes) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Wire { part, ports, sockets: Slots::default(), tries, shared, routes }
+        let streams = Streams::new(part, Carrier::Tcp);
+        Wire { part, ports, sockets: Slots::default(), streams, tries, shared, routes }
     }
     /// Does all that the stub wants done now.
     pub fn act<J, M>(&mut self, stub: &mut Stub, cx: &mut Cx<'_, J, M>) {
@@ -73,13 +61,15 @@ impl Wire {
                 },
                 Act::Tcp { id, server, message } => {
                     let conn = cx.connect(self.part, server.into());
-                    let stream = Stream { id, message, frames: Frames::default(), kept: Vec::new() };
-                    self.sockets.insert(conn, Socket::Tcp(Box::new(stream)));
+                    self.streams.open(conn, id, server, message);
                     self.tries.insert(id, (conn, 0));
                 }
                 Act::Drop(id) => {
                     let Some((t, key)) = self.tries.remove(&id) else { continue };
-                    if self.routes.remove(&(t, key)).is_none() && self.sockets.remove(t).is_some() {
+                    if self.streams.drop(t, cx) || self.routes.remove(&(t, key)).is_some() {
+                        continue; // a socket that is shared stays
+                    }
+                    if self.sockets.remove(t).is_some() {
                         cx.abort(t);
                     }
                 }
@@ -114,14 +104,20 @@ impl Wire {
     /// Closes everything.
     pub fn close<J, M>(&mut self, cx: &mut Cx<'_, J, M>) {
         self.sockets.iter().for_each(|(t, _)| cx.abort(t));
-        *self = Wire::new(self.part, self.ports);
+        self.streams.tokens().into_iter().for_each(|t| {
+            self.streams.drop(t, cx);
+        });
+        (self.sockets, self.shared) = (Slots::default(), BTreeMap::new());
+        (self.tries, self.routes) = (BTreeMap::new(), BTreeMap::new());
     }
     /// Takes an input; false if it is about none of its sockets.
     pub fn handle<J, M>(&mut self, stub: &mut Stub, input: &Input<'_, M>, cx: &mut Cx<'_, J, M>) -> bool {
+        if self.streams.handle(stub, input, cx) {
+            return true;
+        }
         let token = match input {
             Input::Bound { socket, .. } | Input::Datagram { socket, .. } | Input::Unreachable { socket, .. } => *socket,
-            Input::Connected { conn, .. } => *conn,
-            Input::Bytes(t, _) | Input::Eof(t) | Input::Closed(t, _) | Input::Writable(t) => *t,
+            Input::Closed(t, _) => *t,
             _ => return false,
         };
         let Some(socket) = self.sockets.get_mut(token) else { return false };
@@ -152,48 +148,10 @@ impl Wire {
                 }
             }
             (Socket::Shared { .. }, Input::Unreachable { why, .. }) => self.lost(token, *why, stub, cx),
-            (Socket::Tcp(stream), Input::Connected { .. }) => {
-                if let Some(tx) = cx.tx(token) {
-                    // The stub writes no message that is too long.
-                    let _ = stream.frames.send(&stream.message, tx);
-                }
-            }
-            (Socket::Tcp(stream), Input::Bytes(_, chunk)) => {
-                stream.kept.extend_from_slice(chunk);
-                self.read(token, false, stub, cx);
-            }
-            (Socket::Tcp(_), Input::Eof(_)) => self.read(token, true, stub, cx),
             (_, Input::Closed(_, why)) => self.closed(token, *why, stub, cx),
             _ => {}
         }
         true
-    }
-    /// Messages of a stream.
-    fn read<J, M>(&mut self, t: Token, eof: bool, stub: &mut Stub, cx: &mut Cx<'_, J, M>) {
-        let Some(Socket::Tcp(stream)) = self.sockets.get_mut(t) else { return };
-        let (id, mut unused) = (stream.id, Tx::default());
-        let before = stream.kept.len();
-        let mut rx = Rx::new(&mut stream.kept, eof);
-        let mut fault: Option<Fault> = None;
-        let over = loop {
-            match stream.frames.poll(cx.now, &mut rx, &mut unused) {
-                Ok(Step::Event(Frame(message))) => stub.on_stream_message(id, message, cx.now, cx.rng()),
-                Ok(Step::NeedMore | Step::Paused) => break false,
-                Ok(Step::Closed) => break true,
-                Err(f) => {
-                    fault = Some(f);
-                    break true;
-                }
-            }
-        };
-        let used = before - rx.len();
-        stream.kept.drain(..used);
-        match fault {
-            Some(fault) => stub.on_stream_fault(id, fault, cx.now, cx.rng()),
-            // The server is through without a reply; after one, the stub wants no more of this.
-            None if over => stub.on_closed(id, Reason::Finished, cx.now, cx.rng()),
-            None => {}
-        }
     }
     /// All attempts of a shared socket have failed.
     fn lost<J, M>(&mut self, t: Token, why: Reason, stub: &mut Stub, cx: &mut Cx<'_, J, M>) {
@@ -204,7 +162,6 @@ impl Wire {
     fn closed<J, M>(&mut self, t: Token, why: Reason, stub: &mut Stub, cx: &mut Cx<'_, J, M>) {
         match self.sockets.remove(t) {
             Some(Socket::Udp { id, .. }) => stub.on_closed(id, why, cx.now, cx.rng()),
-            Some(Socket::Tcp(stream)) => stub.on_closed(stream.id, why, cx.now, cx.rng()),
             Some(Socket::Shared { .. }) => {
                 self.shared.values_mut().for_each(|all| all.retain(|x| *x != t));
                 self.lost(t, why, stub, cx);

@@ -90,6 +90,8 @@ pub struct Scan {
     /// Targets that an earlier run has done.
     before: u64,
     keeper: Option<Keeper>,
+    /// The first key of the last question about it.
+    saves: u64,
     /// The position at the end was written, or is being written.
     saved_last: bool,
     save_at: Option<Instant>,
@@ -131,6 +133,7 @@ impl Scan {
             began: Instant::default(),
             before: 0,
             keeper: None,
+            saves: 0,
             saved_last: false,
             save_at: None,
             show_at: None,
@@ -509,7 +512,7 @@ impl Scan {
             }
             Input::Unreachable { socket, why } if !self.is_raw(socket) => self.datagram(socket, Some(Verdict::of(why)), cx),
             Input::Writable(_) => self.pump(cx),
-            Input::Answer(id, answer) if id.part() == KEEPER => self.kept(&answer, cx),
+            Input::Answer(id, answer) if id.part() == KEEPER => self.kept(id, &answer, cx),
             Input::Answer(..) => self.slurp(&input, cx),
             Input::Deadline => self.due(cx),
             Input::Signal(Signal::Interrupt | Signal::Terminate) => self.interrupted(cx),

@@ -136,6 +136,12 @@ impl Service {
         }
         true
     }
+    /// Something has moved for a client elsewhere than on its connection.
+    pub fn moved(&mut self, conn: Token, now: Instant) {
+        if let Some(client) = self.clients.get_mut(conn) {
+            client.seen = now.as_nanos();
+        }
+    }
     /// A client on which nothing has moved for the idle timeout, and that timeout. The app ends it.
     pub fn next_idle<J>(&mut self, cx: &ServerCx<'_, J>) -> Option<(Token, Duration)> {
         let limit = self.settings.idle?;

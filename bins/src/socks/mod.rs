@@ -2,6 +2,7 @@
 //!
 //! A session: *handshake* -> (*judging* -> *penalty*) -> *resolving* -> *connecting* -> *relaying*. Names are looked up once,
 //! every address is checked, and what is connected to is an address that was checked.
+mod association;
 pub mod auth;
 mod connector;
 mod lookup;

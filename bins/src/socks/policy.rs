@@ -1,7 +1,7 @@
 //! Where clients may go. What a proxy's neighbours trust it with is refused unless it was allowed by address; the rest is
 //! allowed unless a rule forbids it.
 use crate::cli::Cidr;
-use crate::coro_http::reach;
+use crate::reach;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr};
 use core::str::FromStr;

@@ -1,4 +1,5 @@
 //! The app: sessions from their handshake to their end.
+use super::association::SOCKETS;
 use super::auth::{Access, Reload, Sources};
 use super::connector::OUT;
 use super::lookup::Lookups;
@@ -17,12 +18,15 @@ use std::collections::BTreeMap;
 
 mod ends;
 mod login;
+mod sockets;
 mod target;
 
 /// Part bytes of questions and jobs.
-const NAMES: u8 = 2;
+pub(super) const NAMES: u8 = 2;
 const JUDGES: u8 = 3;
 const FILES: u8 = 4;
+/// How long a client may take to close its side.
+const LINGER: Duration = Duration::from_secs(2);
 /// When a failed login is told.
 const PENALTY: Duration = Duration::from_secs(1);
 
@@ -43,6 +47,18 @@ pub struct Options {
     pub pending: usize,
     /// Sessions of one user at once.
     pub per_user: Option<u32>,
+    /// Of the handshake, and of what comes before its reply.
+    pub limits: Limits,
+    /// How long one direction may be over while the other is not.
+    pub half: Duration,
+    /// Failed logins of an address in a minute after which it is refused for another.
+    pub failures: u32,
+    /// UDP associations at once; with 0 the command is refused.
+    pub associations: usize,
+    /// BIND is served.
+    pub bind_command: bool,
+    /// Name servers to ask instead of those of `resolv.conf`.
+    pub dns: Vec<SocketAddr>,
 }
 
 impl Default for Options {
@@ -55,6 +71,12 @@ impl Default for Options {
             bind: None,
             pending: 1024,
             per_user: None,
+            limits: Limits::default(),
+            half: Duration::from_secs(600),
+            failures: 10,
+            associations: 0,
+            bind_command: false,
+            dns: Vec::new(),
         }
     }
 }
@@ -82,8 +104,13 @@ pub struct Proxy {
     number: u64,
     jobs: u64,
     stopping: bool,
+    associations: usize,
     /// What was refused, for statistics.
     pub refused: u64,
+    /// Datagrams that were dropped, of associations that are over.
+    pub dropped: u64,
+    /// Where each listener listens.
+    doors: Slots<SocketAddr>,
 }
 
 type ProxyCx<'a> = ServerCx<'a, Check>;
@@ -96,9 +123,9 @@ impl Proxy {
             conns: Conns::new(0),
             sessions: BTreeMap::new(),
             clients: Slots::default(),
+            lookups: Lookups::new(NAMES, options.dns.clone()),
+            guard: Lockout::new(options.failures),
             options,
-            lookups: Lookups::new(NAMES),
-            guard: Lockout::default(),
             reload: Reload::new(FILES),
             judged: BTreeMap::new(),
             timers: Timers::default(),
@@ -108,7 +135,10 @@ impl Proxy {
             number: 0,
             jobs: 0,
             stopping: false,
+            associations: 0,
             refused: 0,
+            dropped: 0,
+            doors: Slots::default(),
         }
     }
     fn start(&mut self, start: &Start, cx: &mut ProxyCx<'_>) {
@@ -116,8 +146,12 @@ impl Proxy {
         let half = u32::try_from(start.capacity / 2).unwrap_or(u32::MAX).max(1);
         let max = &mut self.service.settings.max;
         *max = if *max == 0 { half } else { (*max).min(half) };
-        let ips = start.listeners.iter().filter(|l| l.token.part() == 0);
-        self.listeners = ips.filter_map(|l| if let Addr::Ip(a) = l.at { Some(a) } else { None }).collect();
+        for l in start.listeners.iter().filter(|l| l.token.part() == 0) {
+            if let Addr::Ip(a) = l.at {
+                self.listeners.push(a);
+                self.doors.insert(l.token, a);
+            }
+        }
         let at = start.port().map_or_else(|| "a unix socket".into(), |p| format!("port {p}"));
         self.service.start(start, &format!("SOCKS5 proxy listening on {at}"), cx);
         if start.shard.0 == 0 {
@@ -145,7 +179,7 @@ impl Proxy {
         }
     }
 
-    fn accepted(&mut self, t: Token, peer: &Peer, cx: &mut ProxyCx<'_>) {
+    fn accepted(&mut self, t: Token, listener: Token, peer: &Peer, cx: &mut ProxyCx<'_>) {
         let from = if let Addr::Ip(a) = &peer.remote { Some(a.ip().to_canonical()) } else { None };
         let brute = from.is_some_and(|ip| self.guard.is_refused(ip, cx.now));
         let refusal = if brute { Err(Refusal::Address) } else { self.service.admit(t, peer, cx) };
@@ -156,12 +190,13 @@ impl Proxy {
         let known = self.options.auth_once && from.is_some_and(|ip| self.guard.is_known(ip, cx.now));
         let users = self.options.access.users.is_some();
         let offers = Offers { open: !users || known, password: users };
-        let config = Config { offers, limits: Limits::default() };
+        let config = Config { offers, limits: self.options.limits };
         self.conns.insert(t, Server::new(config, cx.now), Vec::new(), cx);
         self.number += 1;
         let (number, peer) = (self.number, peer.remote.clone());
         let phase = Phase::Handshake;
-        self.sessions.insert(t, Session { number, peer, from, user: None, phase, target: String::new() });
+        let local = self.doors.get(listener).map(|a| a.ip().to_canonical()).filter(|ip| !ip.is_unspecified());
+        self.sessions.insert(t, Session { number, peer, from, local, user: None, phase, target: String::new() });
     }
     fn read(&mut self, t: Token, mut feed: Feed<'_>, cx: &mut ProxyCx<'_>) {
         loop {
@@ -195,14 +230,13 @@ impl Proxy {
 
     fn set(&mut self, t: Token, phase: Phase, _: &mut ProxyCx<'_>) {
         let Some(s) = self.sessions.get_mut(&t) else { return };
-        let waits = |p: &Phase| matches!(p, Phase::Resolving { .. } | Phase::Connecting(_));
-        let (before, after) = (waits(&s.phase), waits(&phase));
+        let (before, after) = (s.phase.is_under_way(), phase.is_under_way());
         self.connecting = self.connecting + usize::from(after) - usize::from(before);
         s.phase = phase;
         self.rearm(t);
     }
     fn rearm(&mut self, t: Token) {
-        if let Some(d) = self.sessions.get(&t).and_then(Session::deadline) {
+        if let Some(d) = self.sessions.get(&t).and_then(|s| s.deadline(self.options.half)) {
             self.timers.arm(t, d.at);
         }
     }
@@ -221,7 +255,7 @@ impl Proxy {
         }
         while let Some(t) = self.timers.pop(cx.now) {
             let Some(s) = self.sessions.get_mut(&t) else { continue };
-            let Some(d) = s.deadline() else { continue };
+            let Some(d) = s.deadline(self.options.half) else { continue };
             if d.at > cx.now {
                 self.timers.arm(t, d.at);
                 continue;
@@ -230,15 +264,17 @@ impl Proxy {
         }
     }
     fn session_due(&mut self, t: Token, cx: &mut ProxyCx<'_>) {
-        let now = cx.now;
+        let (now, half) = (cx.now, self.options.half);
         match self.sessions.get_mut(&t).map(|s| &mut s.phase) {
             Some(Phase::Penalty(_)) => self.judge(t, false, cx),
+            Some(Phase::Listening(_)) => self.refuse(t, Reply::HostUnreachable, format_args!("nobody has come"), cx),
+            Some(Phase::Opening(_)) => self.refuse(t, Reply::GeneralFailure, format_args!("timeout"), cx),
             Some(Phase::Resolving { .. }) => self.refuse(t, Reply::HostUnreachable, format_args!("timeout"), cx),
             Some(Phase::Connecting(attempts)) if attempts.is_late(now) => {
                 self.refuse(t, Reply::HostUnreachable, format_args!("timeout"), cx);
             }
             Some(Phase::Connecting(_)) => self.next_attempt(t, cx),
-            Some(Phase::Relaying(flow)) if flow.is_stale(now) => {
+            Some(Phase::Relaying(flow)) if flow.is_stale(half, now) => {
                 self.say_of_client(t, format_args!("half closed for too long"), cx);
                 self.cut(t, cx);
             }
@@ -266,12 +302,24 @@ impl App for Proxy {
             }
             other => other,
         };
+        let is_of_a_name = self.lookups.handle(&input, cx);
+        self.known_now(cx);
+        if is_of_a_name {
+            return self.settle(cx);
+        }
         if self.service.handle(&input, cx) == Life::Drain {
             self.drain(cx);
         }
         match input {
             Input::Start(start) => self.start(start, cx),
-            Input::Accepted { conn, peer, .. } if conn.part() == 0 => self.accepted(conn, &peer, cx),
+            Input::Accepted { conn, listener, peer } if conn.part() == 0 => self.accepted(conn, listener, &peer, cx),
+            Input::Accepted { conn, listener, peer } if conn.part() == SOCKETS => {
+                self.arrived(conn, listener, &peer, cx);
+            }
+            Input::Bound { socket, local } if socket.part() == SOCKETS => self.bound(socket, &local, cx),
+            Input::Datagram { socket, from, data } if socket.part() == SOCKETS => {
+                self.datagram(socket, &from, data, cx);
+            }
             Input::Connected { conn, peer } if conn.part() == OUT => self.connected(conn, &peer, cx),
             Input::Writable(t) if self.conns.peek(t).is_some() => {
                 let feed = self.conns.resume(t, cx);
@@ -281,13 +329,13 @@ impl App for Proxy {
                 let feed = self.conns.end(t, cx);
                 self.read(t, feed, cx);
             }
+            // The connection of an association ends it, and says nothing else.
+            Input::Eof(t) if matches!(self.sessions.get(&t).map(|s| &s.phase), Some(Phase::Associated(_))) => {
+                self.leave(t, cx);
+                cx.close(t, LINGER);
+            }
             Input::Relayed { from, end, .. } => self.relayed(from, end, cx),
             Input::Closed(t, why) => self.closed(t, why, cx),
-            Input::Answer(id, answer) if id.part() == NAMES => {
-                if let Some((t, ips)) = self.lookups.answered(id, answer) {
-                    self.resolved(t, ips, cx);
-                }
-            }
             Input::Answer(id, answer) if id.part() == FILES => {
                 if let Some(done) = self.reload.answered(id, answer, &self.options.sources, cx) {
                     self.reloaded(done, cx);
@@ -307,6 +355,7 @@ impl App for Proxy {
     fn deadline(&self) -> Option<Deadline> {
         let timer = self.timers.next().map(|(at, _)| Deadline { at, since: at, why: "a session" });
         let conns = Deadline::earliest(self.conns.deadline(), timer);
+        let conns = Deadline::earliest(self.lookups.deadline(), conns);
         Deadline::earliest(self.service.deadline(), conns)
     }
     fn work(job: Check) -> Note {

@@ -1,13 +1,53 @@
 //! One client and what it wants.
+use super::association::Association;
 use super::connector::Attempts;
 use core::net::IpAddr;
 use core::time::Duration;
 use proto_core::{Addr, Deadline, Instant, Token};
 
-/// How long one direction may be over while the other is not.
-const HALF: Duration = Duration::from_secs(600);
 /// How often a long session says what it has moved.
 const REPORT: Duration = Duration::from_secs(60);
+
+/// What a socket is for.
+#[derive(Clone, Debug)]
+pub enum What {
+    /// UDP ASSOCIATE, of a client that perhaps says which port it has.
+    Udp {
+        /// That port.
+        port: Option<u16>,
+    },
+    /// BIND.
+    Bind {
+        /// Who may come.
+        peers: Vec<IpAddr>,
+    },
+}
+
+/// A socket that is being opened.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    /// What for.
+    pub what: What,
+    /// It.
+    pub socket: Token,
+    /// It only tells our own address on the way to the other side.
+    pub probe: bool,
+    /// The other side: the client, or who is to come.
+    pub other: IpAddr,
+    /// Until when it must be there.
+    pub limit: Deadline,
+}
+
+/// A listener for one connection.
+#[derive(Debug)]
+pub struct Listening {
+    /// It.
+    pub socket: Token,
+    /// Who may come.
+    pub peers: Vec<IpAddr>,
+    /// Until when.
+    pub limit: Deadline,
+}
 
 /// How far a session is.
 #[derive(Debug)]
@@ -29,13 +69,32 @@ pub enum Phase {
         port: u16,
         /// Connecting included.
         limit: Deadline,
+        /// To expect a connection from there, not to make one.
+        bind: bool,
     },
     /// Its target is being connected to.
     Connecting(Attempts),
+    /// A socket is being opened for it.
+    Opening(Opening),
+    /// A connection is to come.
+    Listening(Listening),
     /// Bytes go both ways.
     Relaying(Flow),
+    /// Datagrams go both ways.
+    Associated(Box<Association>),
     /// It has failed, or ends.
     Over,
+}
+
+impl Phase {
+    /// Its client waits for an answer to a login or a request.
+    pub fn is_waited_for(&self) -> bool {
+        self.is_under_way() || matches!(self, Phase::Judging { .. } | Phase::Penalty(_))
+    }
+    /// What the client has asked for is under way.
+    pub fn is_under_way(&self) -> bool {
+        matches!(self, Phase::Resolving { .. } | Phase::Connecting(_) | Phase::Opening(_) | Phase::Listening(_))
+    }
 }
 
 /// Bytes that go both ways.
@@ -62,9 +121,9 @@ impl Flow {
     pub fn is_over(&self) -> bool {
         self.moved.iter().all(Option::is_some)
     }
-    /// It has been half over for too long.
-    pub fn is_stale(&self, now: Instant) -> bool {
-        self.half.is_some_and(|at| at.after(HALF) <= now)
+    /// It has been half over for longer than `limit`.
+    pub fn is_stale(&self, limit: Duration, now: Instant) -> bool {
+        self.half.is_some_and(|at| at.after(limit) <= now)
     }
     /// A report is due.
     pub fn is_reporting(&mut self, now: Instant) -> bool {
@@ -85,6 +144,8 @@ pub struct Session {
     pub peer: Addr,
     /// Its address, unless it came over a Unix socket.
     pub from: Option<IpAddr>,
+    /// Our address there, if its listener has a certain one.
+    pub local: Option<IpAddr>,
     /// Who it is.
     pub user: Option<Vec<u8>>,
     /// How far it is.
@@ -94,14 +155,15 @@ pub struct Session {
 }
 
 impl Session {
-    /// What it waits for, but for the handshake, which its machine knows of.
-    pub fn deadline(&self) -> Option<Deadline> {
+    /// What it waits for, but for the handshake, which its machine knows of; `half` is how long it may be half over.
+    pub fn deadline(&self, half: Duration) -> Option<Deadline> {
         match &self.phase {
-            Phase::Handshake | Phase::Judging { .. } | Phase::Over => None,
+            Phase::Handshake | Phase::Judging { .. } | Phase::Associated(_) | Phase::Over => None,
             Phase::Penalty(d) | Phase::Resolving { limit: d, .. } => Some(*d),
+            Phase::Opening(Opening { limit: d, .. }) | Phase::Listening(Listening { limit: d, .. }) => Some(*d),
             Phase::Connecting(attempts) => Some(attempts.deadline()),
             Phase::Relaying(flow) => {
-                let half = flow.half.map(|at| Deadline::new(at, HALF, "end of the other direction"));
+                let half = flow.half.map(|at| Deadline::new(at, half, "end of the other direction"));
                 Deadline::earliest(half, Some(Deadline::new(flow.reported, REPORT, "report")))
             }
         }

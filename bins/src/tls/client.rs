@@ -33,28 +33,32 @@ impl ClientTls {
         }
         let failure = super::failure(grounds);
         let text = match (grounds.alert, grounds.defects.first()) {
-            (Some(alert), _) => format!("Error: handshake failed - {}", self.refused(alert, grounds, wall)),
+            (Some(alert), first) => {
+                let other = || first.map_or_else(String::new, |d| d.reason.clone());
+                let why = refused(alert, self.own.as_deref(), wall).map_or_else(other, String::from);
+                format!("Error: handshake failed - {why}")
+            }
             (None, Some(d)) if grounds.about == About::Certificate => report(&d.reason, &d.detail),
             _ => format!("Error: {failure}"),
         };
         Failure { text, ..failure }
     }
-    /// What an alert says of our certificate. One may stand for several causes: the dates decide.
-    fn refused(&self, alert: u8, grounds: &Grounds, wall: Wall) -> String {
-        let now = wall.unix_ns.div_euclid(1_000_000_000);
-        let early = self.own.as_deref().and_then(|c| Certificate::parse(c).ok()).is_some_and(|c| c.not_before.0 > now);
-        let text = match alert {
-            REQUIRED => "client certificate required",
-            HANDSHAKE_FAILURE if self.own.is_none() => "client certificate required",
-            UNKNOWN_CA => "certificate signed by unknown authority",
-            EXPIRED if early => "client certificate is not yet valid",
-            EXPIRED => "client certificate has expired",
-            UNSUPPORTED => "certificate is not for client use",
-            REVOKED => "client certificate revoked",
-            _ => return grounds.defects.first().map_or_else(String::new, |d| d.reason.clone()),
-        };
-        text.into()
-    }
+}
+
+/// What an alert says of our certificate, or of having none. One may stand for several causes: the dates decide.
+pub(super) fn refused(alert: u8, own: Option<&[u8]>, wall: Wall) -> Option<&'static str> {
+    let now = wall.unix_ns.div_euclid(1_000_000_000);
+    let early = own.and_then(|c| Certificate::parse(c).ok()).is_some_and(|c| c.not_before.0 > now);
+    Some(match alert {
+        REQUIRED => "client certificate required",
+        HANDSHAKE_FAILURE if own.is_none() => "client certificate required",
+        UNKNOWN_CA => "certificate signed by unknown authority",
+        EXPIRED if early => "client certificate is not yet valid",
+        EXPIRED => "client certificate has expired",
+        UNSUPPORTED => "certificate is not for client use",
+        REVOKED => "client certificate revoked",
+        _ => return None,
+    })
 }
 
 /// A server's certificate that is not accepted, in three lines.

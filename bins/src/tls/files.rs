@@ -86,8 +86,9 @@ impl core::str::FromStr for Pin {
 /// Whose word counts if no `--ca` says so.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum)]
 pub enum Trust {
-    /// The CAs that this machine trusts.
+    /// The CAs that this machine trusts: the list that its own programs go by.
     #[default]
+    #[value(alias = "platform")]
     System,
     /// Those of Mozilla's list, which are built in.
     Bundled,

@@ -3,11 +3,13 @@ mod client;
 mod files;
 mod reload;
 mod server;
+mod told;
 
 pub use client::{ClientTls, Dialed, report};
 pub use files::{PemFile, Pin, Trust, roots, trust};
 pub use reload::Reload;
 pub use server::{Files, Guard, identity};
+pub use told::told;
 
 use crate::outcome::{Code, Failure};
 use proto_core::{About, Grounds};

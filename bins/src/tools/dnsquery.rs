@@ -1,14 +1,16 @@
 //! `dnsquery`.
 use super::simulate;
-use crate::cli::{DriverArgs, Plan, Tool, duration, port};
+use crate::cli::{ClientTlsArgs, DriverArgs, Plan, Tool, duration, port};
 use crate::dnsquery::{self, BatchInput, DnsQuery, Form, Mode, Options, Wanted, explain, json, show};
+use crate::names::{Carrier, Secured};
 use crate::outcome::{Code, Failure};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use core::net::IpAddr;
 use core::time::Duration;
 use drivers::{Config, Kind};
 use proto_core::Shard;
 use proto_core::dns::{Class, EdnsOption, Flags, Message, Policy, Tcp, Type};
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 
 /// Asks a name server and shows the reply
@@ -27,6 +29,8 @@ Examples:
   dnsquery --trace example.com              from the root, referral by referral
   dnsquery --json -t SVCB _dns.example.com
   dnsquery -f names.txt --ndjson            a line per name, 64 questions at once
+  dnsquery --over tls @dns.google example.com
+  dnsquery --over https @dns.google example.com
   dnsquery --explain example.com            every byte, with its offset
   dnsquery --decode 1234818000010000..."
 )]
@@ -40,9 +44,9 @@ pub struct DnsQueryTool {
     /// Class: IN, CH, HS, ANY or CLASSn
     #[arg(short, long, value_name = "CLASS", default_value = "IN", value_parser = class)]
     class: Class,
-    /// Port of the servers
-    #[arg(short, long, value_name = "PORT", default_value = "53", value_parser = port)]
-    port: u16,
+    /// Port of the servers [default: 53; 853 with TLS, 443 with HTTPS]
+    #[arg(short, long, value_name = "PORT", value_parser = port)]
+    port: Option<u16>,
     /// Ask for the name of an address (repeatable)
     #[arg(short = 'x', long, value_name = "ADDRESS")]
     reverse: Vec<String>,
@@ -79,9 +83,14 @@ pub struct DnsQueryTool {
     /// Show a reply that was cut instead of asking again over TCP
     #[arg(long, help_heading = "Transport")]
     no_tcp: bool,
-    /// What carries the question: udp or tcp
-    #[arg(long, value_name = "WHAT", help_heading = "Transport")]
-    over: Option<String>,
+    /// What carries the question: udp, tcp, tls (port 853) or https (port 443, a POST over HTTP/1.1)
+    #[arg(long, value_name = "WHAT", value_enum, hide_possible_values = true, help_heading = "Transport")]
+    over: Option<Over>,
+    /// Path of --over https
+    #[arg(long, value_name = "PATH", default_value = "/dns-query", value_parser = path, help_heading = "Transport")]
+    path: String,
+    #[command(flatten)]
+    tls: ClientTlsArgs,
     /// Mix upper and lower case in the question at random, and insist on it in the reply
     #[arg(long, help_heading = "Transport")]
     mixed_case: bool,
@@ -155,12 +164,26 @@ pub struct DnsQueryTool {
     driver: DriverArgs,
 }
 
+/// What carries a question.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Over {
+    Udp,
+    Tcp,
+    Tls,
+    Https,
+}
+
 /// Bytes from the command line.
 #[derive(Clone, Debug)]
 struct Hex(Vec<u8>);
 
 fn kind(s: &str) -> Result<Type, String> {
     s.parse().map_err(|()| format!("unknown record type '{}' (try --list-types)", s.escape_debug()))
+}
+
+fn path(s: &str) -> Result<String, String> {
+    let ok = s.starts_with('/') && s.bytes().all(|b| (0x21..0x7f).contains(&b) && b != b'#');
+    if ok { Ok(s.into()) } else { Err(format!("'{}' is not a path such as /dns-query", s.escape_debug())) }
 }
 
 fn class(s: &str) -> Result<Class, String> {
@@ -240,7 +263,7 @@ impl DnsQueryTool {
             sends: 255,
             mistakes: 16,
             mixed_case: self.mixed_case,
-            tcp: match (self.tcp || self.over.as_deref() == Some("tcp"), self.no_tcp) {
+            tcp: match (self.tcp || matches!(self.over, Some(Over::Tcp | Over::Tls | Over::Https)), self.no_tcp) {
                 (true, _) => Tcp::Always,
                 (_, true) => Tcp::Never,
                 _ => Tcp::WhenCut,
@@ -248,6 +271,22 @@ impl DnsQueryTool {
             flags,
             edns: (!self.no_edns && asked).then(|| (self.bufsize.unwrap_or(1232), self.dnssec, options)),
         }
+    }
+    fn carrier(&self) -> Result<Carrier, Failure> {
+        let alpn: &[&str] = match self.over {
+            Some(Over::Tls) => &["dot"],
+            Some(Over::Https) => &["http/1.1"],
+            Some(Over::Udp | Over::Tcp) | None if self.tls.is_given() => {
+                return Err(Failure::usage("flags of TLS need --over tls or --over https"));
+            }
+            Some(Over::Udp | Over::Tcp) | None => return Ok(Carrier::Tcp),
+        };
+        let tls = self.tls.setup("localhost", alpn, &self.driver)?; // each server's name is its own
+        let secured = Secured { tls, names: BTreeMap::new(), fixed: self.tls.server_name.clone() };
+        Ok(match self.over {
+            Some(Over::Https) => Carrier::Https(Box::new(secured), self.path.clone()),
+            _ => Carrier::Tls(Box::new(secured)),
+        })
     }
     fn options(&self) -> Result<Options, Failure> {
         let (servers, names): (Vec<&String>, Vec<&String>) = self.words.iter().partition(|w| w.starts_with('@'));
@@ -294,7 +333,12 @@ impl DnsQueryTool {
         Ok(Options {
             wanted,
             servers,
-            port: self.port,
+            port: self.port.unwrap_or(match self.over {
+                Some(Over::Tls) => 853,
+                Some(Over::Https) => 443,
+                Some(Over::Udp | Over::Tcp) | None => 53,
+            }),
+            carrier: self.carrier()?,
             policy: self.policy(),
             search: self.search,
             mode,
@@ -374,17 +418,6 @@ impl Tool for DnsQueryTool {
         if self.list_types {
             return Some(Ok(list_types()));
         }
-        match self.over.as_deref() {
-            None | Some("udp" | "tcp") => {}
-            Some(what @ ("tls" | "https" | "h2" | "quic")) => {
-                let text = format!("--over {what}: this build has no {what} for questions yet (there are udp and tcp)");
-                return Some(Err(Failure::usage(text)));
-            }
-            Some(what) => {
-                let text = format!("--over: '{}' is neither udp nor tcp", what.escape_debug());
-                return Some(Err(Failure::usage(text)));
-            }
-        }
         self.decode.as_deref().map(|what| self.decode(what))
     }
     fn simulate(&self) -> Result<Code, Failure> {
@@ -402,6 +435,7 @@ impl Tool for DnsQueryTool {
             wanted: Vec::new(),
             servers: Vec::new(),
             port: 0,
+            carrier: Carrier::Tcp,
             policy: Policy::default(),
             search: false,
             mode: dnsquery::Mode::Plain,

@@ -2,10 +2,15 @@
 mod body;
 mod values;
 
-use crate::cli::{DriverArgs, Plan, Tool, duration, size};
+use crate::certs::peer::{Fake, Peer};
+use crate::cli::{ClientTlsArgs, DriverArgs, Plan, Tool, duration, size};
 use crate::dialer::Family;
 use crate::fetch::address::Address;
+use crate::fetch::address::Scheme;
 use crate::fetch::options::{Fail, Follow, Job, Out, Reach, Show};
+use crate::fetch::proxy::Proxy;
+use crate::fetch::secured::Secured;
+use crate::fetch::starttls::Protocol;
 use crate::fetch::{Fetch, Options};
 use crate::outcome::{Code, Failure};
 use crate::text::Secret;
@@ -14,11 +19,12 @@ use clap::Parser;
 use core::net::IpAddr;
 use core::time::Duration;
 use drivers::{Config, Kind};
-use proto_core::Shard;
 use proto_core::http1::{Lenient, Times};
+use proto_core::{Shard, Wall};
 use std::io::IsTerminal;
+use std::sync::{Arc, OnceLock};
 
-/// Fetches pages, submits forms and downloads files over HTTP/1.1
+/// Fetches pages, submits forms and downloads files over HTTP/1.1, http and https
 #[derive(Parser, Clone, Debug)]
 #[command(
     name = "httpclient",
@@ -107,6 +113,9 @@ pub struct HttpClientTool {
     /// Draw no bar
     #[arg(long, help_heading = "Output")]
     no_progress: bool,
+    /// Show JSON on a terminal as it is, and not indented
+    #[arg(long, help_heading = "Output")]
+    raw: bool,
     /// Follow redirects
     #[arg(short = 'L', long = "location", help_heading = "Redirects and failures")]
     follow: bool,
@@ -140,9 +149,9 @@ pub struct HttpClientTool {
     /// Read cookies from FILE, and write them back at the end
     #[arg(long, value_name = "FILE", help_heading = "Who we are")]
     cookie_jar: Option<String>,
-    /// Through this HTTP proxy
-    #[arg(long, value_name = "URL", value_parser = values::proxy, help_heading = "Connection")]
-    via: Option<Address>,
+    /// Through this proxy: http://, socks5h:// (it looks up names) or socks5://
+    #[arg(long, value_name = "URL", value_parser = Proxy::parse, help_heading = "Connection")]
+    via: Option<Proxy>,
     /// A tunnel through the proxy for http, too
     #[arg(long, help_heading = "Connection")]
     tunnel: bool,
@@ -180,24 +189,65 @@ pub struct HttpClientTool {
     #[arg(long, value_name = "SIZE", value_parser = size, help_heading = "Limits")]
     max_body: Option<usize>,
     #[command(flatten)]
+    tls: ClientTlsArgs,
+    #[command(flatten)]
     driver: DriverArgs,
+    /// Made once, for the check and for the app: files and the system's roots are read only once.
+    #[arg(skip)]
+    secured: Arc<OnceLock<Result<Secured, Failure>>>,
+    #[arg(skip)]
+    pub(super) peer: Peer,
+}
+
+/// What only `https_client` asks of TLS.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct More {
+    pub no_sni: bool,
+    pub staple: bool,
+    pub key_log: bool,
+    pub at: Option<Wall>,
+    /// URLs without a scheme are https, and others are refused.
+    pub https: bool,
+    /// The server is simulated, and whom it is signed by is believed if no flag says whom to believe.
+    pub peer: Option<Fake>,
+    /// What is said before TLS begins; it has a port of its own.
+    pub starttls: Option<Protocol>,
 }
 
 impl HttpClientTool {
-    fn jobs(&self) -> Result<Vec<Job>, Failure> {
+    /// The plan of a tool that does this.
+    pub(super) fn plan_of(&self, options: &Options) -> Plan {
+        use std::os::unix::fs::PermissionsExt;
+        let is_open = |path: &&String| std::fs::metadata(path).is_ok_and(|m| m.permissions().mode() & 0o077 != 0);
+        let secrets = self.bearer_file.iter().chain(&self.netrc_file).filter(is_open);
+        let notes = secrets.map(|path| format!("{path} can be read by others (chmod 600 {path})")).collect();
+        let stdin = options.upload.paths().any(|p| p == "-");
+        Plan { config: Config { stdin, ..Config::default() }, notes, ..Plan::default() }
+    }
+    pub(super) fn tls(&self) -> &ClientTlsArgs {
+        &self.tls
+    }
+    fn jobs(&self, More { https, starttls, .. }: More) -> Result<Vec<Job>, Failure> {
         if !self.output.is_empty() && self.output.len() != self.urls.len() {
             let (files, urls) = (self.output.len(), self.urls.len());
             return Err(Failure::usage(format!("-o is given {files} times for {urls} URLs (once for each)")));
         }
         let job = |(i, url): (usize, &String)| {
-            let url = Address::parse(url, self.path_as_is).map_err(|e| Failure::usage(e.to_string()))?;
+            let text = if https && !url.contains("://") { format!("https://{url}") } else { url.clone() };
+            let mut url = Address::parse(&text, self.path_as_is).map_err(|e| Failure::usage(e.to_string()))?;
+            if https && url.origin.scheme == Scheme::Http {
+                return Err(Failure::usage("https_client needs https:// (use httpclient)"));
+            }
+            if let Some(protocol) = starttls.filter(|_| !url.origin.has_port(&text)) {
+                url.origin.port = protocol.port();
+            }
             let out = match self.output.get(i).map(String::as_str) {
                 Some("-") => Out::Stdout,
                 Some(file) => Out::File(file.into()),
                 None if self.remote_name => Out::Remote { header: self.remote_header_name },
                 None => Out::Stdout,
             };
-            Ok(Job { url, out })
+            Ok(Job { url, out, again: false })
         };
         self.urls.iter().enumerate().map(job).collect()
     }
@@ -217,12 +267,30 @@ impl HttpClientTool {
             ..Reach::default()
         };
         if !self.no_proxy && self.via.is_none() && self.driver.driver != Some(Kind::Sim) {
-            reach.env = (values::env_proxy("http_proxy")?, values::env_proxy("https_proxy")?);
+            let all = values::env_proxy("all_proxy")?;
+            let of = |name| Ok::<_, Failure>(values::env_proxy(name)?.or(all.clone()));
+            reach.env = (of("http_proxy")?, of("https_proxy")?);
             reach.no_proxy = values::env("no_proxy").unwrap_or_default();
         }
         Ok(reach)
     }
-    fn options(&self) -> Result<Options, Failure> {
+    /// How https connections are made, or why there can be none: that only matters if there is one.
+    fn secured(&self, more: More) -> Result<Secured, Failure> {
+        let make = || {
+            if self.driver.record.is_some() {
+                return Err(Failure::usage("--record cannot be used with TLS: its keys are never the same twice"));
+            }
+            let own = more.peer.filter(|_| self.tls.ca.is_none()).map(|fake| self.peer.roots(fake)).transpose()?;
+            let (mut common, mut peers) = self.tls.parts(&["http/1.1"], own)?;
+            common.limits.handshake = common.limits.handshake.min(self.connect_timeout);
+            (common.at, common.key_log) = (more.at, more.key_log);
+            (peers.no_sni, peers.staple) = (more.no_sni, more.staple);
+            let secured = Secured::new(common, peers, self.tls.server_name.clone())?;
+            Ok(secured.after(more.starttls, self.explain))
+        };
+        self.secured.get_or_init(make).clone()
+    }
+    pub(super) fn options(&self, more: More) -> Result<Options, Failure> {
         let mut http = Options::default().http;
         http.times = Times {
             idle: self.first_byte_timeout,
@@ -235,8 +303,19 @@ impl HttpClientTool {
         let user = self.user.as_ref().map(|u| u.split_once(':').unwrap_or((u, "")));
         let (given, files): (Vec<&String>, Vec<&String>) = self.cookie.iter().partition(|c| c.contains('='));
         let given: Vec<&str> = given.into_iter().map(String::as_str).collect();
+        let jobs = self.jobs(more)?;
+        let is_https = jobs.iter().any(|j| j.url.origin.scheme == Scheme::Https);
+        let may_be = is_https || self.follow || self.tls.is_given();
+        let tls = if may_be { self.secured(more) } else { Options::default().tls };
+        if let (Err(why), true) = (&tls, is_https || self.tls.is_given()) {
+            return Err(why.clone());
+        }
         Ok(Options {
-            jobs: self.jobs()?,
+            jobs,
+            tls,
+            report: None,
+            keylog: None,
+            name: Self::NAME,
             method: self.method.clone(),
             upload: self.body.upload()?,
             show: Show {
@@ -245,6 +324,8 @@ impl HttpClientTool {
                 body_only: self.body_only,
                 head_only: self.headers || self.head,
                 head_method: self.head,
+                raw: self.raw,
+                colour: values::env("no_color").is_none(),
                 progress: !self.quiet && !self.no_progress && std::io::stderr().is_terminal(),
             },
             agent: self.agent.clone().unwrap_or_else(|| crate::fetch::options::AGENT.into()),
@@ -289,16 +370,15 @@ impl Tool for HttpClientTool {
         &self.driver
     }
     fn simulate(&self) -> Result<Code, Failure> {
-        self.options()?;
+        self.options(More::default())?;
         super::simulate::simulate(self, self.driver.sim.as_ref(), super::simulate::Scene::Fetch)
     }
     fn plan(&self) -> Result<Plan, Failure> {
-        let options = self.options()?;
-        let stdin = options.upload.paths().any(|p| p == "-");
-        Ok(Plan { config: Config { stdin, ..Config::default() }, ..Plan::default() })
+        let options = self.options(More::default())?;
+        Ok(self.plan_of(&options))
     }
     fn app(&self, _: Shard) -> Fetch {
         // `plan` has checked it; a replay that is not given the same command line does nothing.
-        Fetch::new(self.options().unwrap_or_default())
+        Fetch::new(self.options(More::default()).unwrap_or_default())
     }
 }

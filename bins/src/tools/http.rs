@@ -177,6 +177,8 @@ impl HttpServerTool {
     fn options(&self) -> Options {
         let base = Options::default();
         let mut http = base.http;
+        // Under TLS the kernel cannot send a file by itself, so that memory is the better place for more of them.
+        let small = if self.tls.tls.cert.is_some() { 1 << 20 } else { CacheLimits::default().small };
         let body = if self.upload.is_some() { self.max_body.max(self.max_upload) } else { self.max_body };
         http.limits.body = body as u64;
         http.limits.head = self.max_head;
@@ -208,7 +210,7 @@ impl HttpServerTool {
             },
             fields: self.fields(),
             preflight: self.preflight(),
-            cache: CacheLimits { bytes: self.cache_size, fresh: self.cache_time, ..CacheLimits::default() },
+            cache: CacheLimits { bytes: self.cache_size, fresh: self.cache_time, small, ..CacheLimits::default() },
             access: self.access_log,
             http,
             ..base

@@ -13,6 +13,7 @@ use crate::pool::server::{Options as PoolOptions, PoolServer};
 use crate::scan;
 use crate::service::Settings;
 use crate::socks::visit::{Visitor, Visits};
+use crate::tls::Guard;
 use crate::work::{Kind, Work};
 use core::time::Duration;
 use drivers::sim::{self, NodeConfig, NodeId, Plan, Sim};
@@ -142,6 +143,19 @@ pub fn scanned_host<T: Tool>(tool: &T, plan: Option<&Plan>, options: &scan::Opti
         let config = Config::default();
         world.add("client", tool.app(Shard(0)), NodeConfig { print: true, config, ..NodeConfig::default() })
     });
+    code.map(Code::of).map_err(|e| Failure::new(Code::Bug, e.to_string()))
+}
+
+/// Runs a tool beside a server of the files in [`DISK`] that speaks TLS.
+pub fn secured<T: Tool>(tool: &T, plan: Option<&Plan>, guard: Guard) -> Result<Code, Failure> {
+    let code = sim::run(plan.cloned().unwrap_or_default(), LIMIT, |world| {
+        let options = SiteOptions { root: DISK.into(), ..SiteOptions::default() };
+        let site = HttpServer::new(Settings::default().guarded(guard), Site::new(options));
+        world.add("server", site, NodeConfig { files: pages(), ..NodeConfig::server(PORT) })?;
+        let app = tool.app(Shard(0));
+        world.add("client", app, NodeConfig { print: true, ..NodeConfig::default() })
+    });
+    // It has said itself why it ended.
     code.map(Code::of).map_err(|e| Failure::new(Code::Bug, e.to_string()))
 }
 

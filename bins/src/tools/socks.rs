@@ -9,10 +9,10 @@ use crate::socks::policy::{Rule, Where, Who, address_of};
 use crate::socks::proxy::{Options, Proxy};
 use crate::users;
 use clap::Parser;
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use drivers::Kind;
-use proto_core::Shard;
+use proto_core::{Shard, dns};
 use std::io::{BufRead, Write};
 use std::net::ToSocketAddrs;
 
@@ -67,9 +67,24 @@ pub struct Socks5Tool {
     /// Serve everybody who can connect, without a login
     #[arg(long, help_heading = "Access")]
     open: bool,
+    /// Serve UDP ASSOCIATE: relay datagrams
+    #[arg(long)]
+    udp: bool,
+    /// UDP associations at once
+    #[arg(long, value_name = "N", default_value = "1024", requires = "udp", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
+    max_udp: u32,
+    /// Serve BIND: listen for one connection from an address that the client names
+    #[arg(long)]
+    bind_cmd: bool,
+    /// How bytes are passed on in bulk: within the kernel where the driver can (splice), or copied
+    #[arg(long, value_name = "copy|splice", default_value = "splice")]
+    relay: Passage,
     /// Our own address on connections to targets
     #[arg(long, value_name = "ADDR")]
     bind_out: Option<IpAddr>,
+    /// Ask this name server instead of those of /etc/resolv.conf (repeatable)
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = name_server)]
+    dns: Vec<SocketAddr>,
     /// How long resolving and connecting may take together
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration, help_heading = "Limits")]
     connect_timeout: Duration,
@@ -88,6 +103,20 @@ pub struct Socks5Tool {
     /// The user of --dry-run
     #[arg(long, value_name = "NAME", requires = "dry_run", help_heading = "Instead")]
     user: Option<String>,
+}
+
+/// How a relay passes bytes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub enum Passage {
+    /// By receiving and sending.
+    Copy,
+    /// Within the kernel, where that is possible.
+    Splice,
+}
+
+fn name_server(s: &str) -> Result<SocketAddr, String> {
+    let bare = || s.trim_matches(['[', ']']).parse().map(|ip: IpAddr| SocketAddr::new(ip, dns::PORT));
+    s.parse().or_else(|_| bare()).map_err(|_| format!("'{s}' is not an address such as 9.9.9.9 or [::1]:5353"))
 }
 
 fn host_port(s: &str) -> Result<(String, u16), String> {
@@ -191,6 +220,7 @@ impl Tool for Socks5Tool {
         let access = self.access()?;
         self.check_open()?;
         let mut plan = server_plan(Self::NAME, &self.args)?;
+        plan.config.splice = self.relay == Passage::Splice;
         if access.users.is_some() && self.args.workers.is_none() {
             plan.config.workers = std::thread::available_parallelism().map_or(1, Into::into);
         }
@@ -213,6 +243,10 @@ impl Tool for Socks5Tool {
             bind: self.bind_out,
             pending: self.max_pending as usize,
             per_user: self.max_per_user,
+            associations: if self.udp { self.max_udp as usize } else { 0 },
+            bind_command: self.bind_cmd,
+            dns: self.dns.clone(),
+            ..Options::default()
         };
         Proxy::new(Settings::new(&args, Some(SESSIONS)), options)
     }

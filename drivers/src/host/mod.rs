@@ -190,7 +190,7 @@ impl<A: App + 'static> Host<A> {
             raw: None,
             lingers: BTreeMap::new(),
             pauses: BTreeMap::new(),
-            relays: relay::Relays::default(),
+            relays: relay::Relays::new(config.splice),
             recorder,
             unsaid: None,
             replayed: false,

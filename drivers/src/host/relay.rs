@@ -20,6 +20,15 @@ pub struct Relays {
     by_source: Slots<Relay>,
     /// The source of each relay, by its other side.
     sources: Slots<Token>,
+    /// A driver that can may move bytes without showing them here.
+    splice: bool,
+}
+
+impl Relays {
+    /// A driver may splice, or not.
+    pub fn new(splice: bool) -> Self {
+        Relays { splice, ..Relays::default() }
+    }
 }
 
 impl<A: App + 'static> Host<A> {
@@ -57,6 +66,28 @@ impl<A: App + 'static> Host<A> {
             self.stop_relay_to(t);
         }
     }
+    /// Where a driver may send what comes on `from` without showing it: the other side of its relay, if nothing is queued there.
+    /// A recording has to see all, and so has a relay that counts.
+    pub(crate) fn splices(&self, from: Token) -> Option<Token> {
+        if !self.relays.splice || self.recorder.is_some() {
+            return None;
+        }
+        let relay = self.relays.by_source.get(from).filter(|r| !r.full && r.quota == u64::MAX)?;
+        let open = self.table.tx(relay.to).is_some_and(|tx| tx.is_empty() && !tx.is_finished());
+        (open && self.table.is_wanted(from) && !self.is_lingering(from)).then_some(relay.to)
+    }
+    /// A driver has done so, with `n` bytes.
+    pub(crate) fn spliced(&mut self, from: Token, to: Token, n: usize) {
+        self.now = self.now.max(self.clock.now());
+        self.counters.bytes_in += n as u64;
+        self.counters.bytes_out += n as u64;
+        self.counters.spliced += n as u64;
+        self.table.received(from, n, self.now);
+        self.table.passed(to, n, self.now);
+        if let Some(relay) = self.relays.by_source.get_mut(from) {
+            relay.total += n as u64;
+        }
+    }
     /// Does with an input what a relay does; gives back what the app is told, if anything.
     #[inline]
     pub(super) fn relayed<'a>(&mut self, input: Input<'a, A::Msg>) -> Option<Input<'a, A::Msg>> {
@@ -67,6 +98,7 @@ impl<A: App + 'static> Host<A> {
             Input::Bytes(from, chunk) => {
                 let Some(relay) = self.relays.by_source.get_mut(from) else { return Some(Input::Bytes(from, chunk)) };
                 relay.total += chunk.len() as u64;
+                self.counters.relayed += chunk.len() as u64;
                 let room = self.table.pass_on(relay.to, chunk);
                 if relay.total >= relay.quota {
                     return self.relay_ends(from, RelayEnd::Quota);

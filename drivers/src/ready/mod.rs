@@ -5,6 +5,7 @@
 //! else's once per turn or after [`FLUSH`] bytes of input. A socket whose budget is used up, or whose reading was
 //! resumed, goes on a list that is served after the others.
 mod sockets;
+mod splice;
 mod streams;
 
 pub use streams::send_chunks;
@@ -78,6 +79,8 @@ struct Io {
     shut: bool,
     /// On the list of those to be served again.
     queued: bool,
+    /// Its last input came in bulk: a relay may splice.
+    bulk: bool,
     /// What a level-triggered poller watches: reading, writing.
     armed: (bool, bool),
 }
@@ -98,6 +101,8 @@ pub struct Ready<A: App, P> {
     dropped: u64,
     /// For the next connect of this turn.
     spare: sock::Spare,
+    /// What relays in bulk go through.
+    pipe: splice::Pipe,
 }
 
 impl<A: App + 'static, P: Poller> Ready<A, P> {
@@ -107,8 +112,8 @@ impl<A: App + 'static, P: Poller> Ready<A, P> {
         poller.add(host.bell().waker().fd(), BELL).map_err(|e| Error::system("watch the mailbox")(e.into()))?;
         poller.interest(host.bell().waker().fd(), BELL, true, false);
         let (again, news, spare) = (Vec::new(), VecDeque::new(), sock::Spare::default());
-        let mut r =
-            Ready { host, poller, conns: Slots::default(), again, news, scratch, unflushed: 0, dropped: 0, spare };
+        let (conns, pipe) = (Slots::default(), splice::Pipe::default());
+        let mut r = Ready { host, poller, conns, again, news, scratch, unflushed: 0, dropped: 0, spare, pipe };
         for (t, bound) in r.host.listeners().into_iter().zip(listeners) {
             r.add(t, bound.fd, Kind::Listener).map_err(|e| Error::system("watch a listener")(e.into()))?;
             r.arm(t);
@@ -171,7 +176,10 @@ impl<A: App + 'static, P: Poller> Ready<A, P> {
         self.poller.add(fd.as_fd(), t)?;
         let blocked = kind == Kind::Connecting;
         let armed = (false, false);
-        self.conns.insert(t, Io { fd, kind, readable: false, blocked, eof: false, shut: false, queued: false, armed });
+        self.conns.insert(
+            t,
+            Io { fd, kind, readable: false, blocked, eof: false, shut: false, queued: false, bulk: false, armed },
+        );
         Ok(())
     }
     #[inline]

@@ -16,6 +16,14 @@ impl<A: App + 'static, P: Poller> Ready<A, P> {
                 return;
             }
             let Some(io) = self.conns.get_mut(t).filter(|io| io.readable && !io.eof) else { return };
+            if io.bulk
+                && let Some(n) = self.splice(t)
+            {
+                budget = budget.saturating_sub(n);
+                self.after_input(t);
+                continue;
+            }
+            let Some(io) = self.conns.get_mut(t) else { return };
             self.host.counters.syscalls += 1;
             match recv(&io.fd, &mut self.scratch[..], RecvFlags::empty()) {
                 Ok((0, _)) => {
@@ -25,6 +33,7 @@ impl<A: App + 'static, P: Poller> Ready<A, P> {
                     }
                 }
                 Ok((n, _)) => {
+                    io.bulk = n == self.scratch.len();
                     if n < self.scratch.len() && !to_the_end {
                         io.readable = false;
                         self.poller.used_up(t, true);
@@ -39,14 +48,19 @@ impl<A: App + 'static, P: Poller> Ready<A, P> {
                 Err(Errno::INTR) => continue,
                 Err(e) => self.die(t, sock::reason(e)),
             }
-            self.host.table.served(t);
-            self.pump(t);
-            self.ops();
-            if self.unflushed >= FLUSH {
-                self.settle();
-            }
+            self.after_input(t);
         }
         self.later(t);
+    }
+    /// The served connection's output goes out at once.
+    #[inline]
+    fn after_input(&mut self, t: Token) {
+        self.host.table.served(t);
+        self.pump(t);
+        self.ops();
+        if self.unflushed >= FLUSH {
+            self.settle();
+        }
     }
     #[inline]
     pub(super) fn received(&mut self, t: Token, n: usize) {

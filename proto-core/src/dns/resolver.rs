@@ -247,15 +247,12 @@ impl Resolver {
         }
     }
 
-    /// What needs no server: literals, `localhost` (RFC 6761 6.3), and names in the hosts file.
+    /// What needs no server: literals, `localhost` (RFC 6761 6.3), names in the hosts file, and `invalid` and `onion`, which
+    /// DNS does not have (RFC 6761 6.4, RFC 7686 2).
     fn known(&self, host: &str, family: Family) -> Option<Known> {
         let bare = host.strip_suffix('.').unwrap_or(host);
-        let local = bare.eq_ignore_ascii_case("localhost")
-            || bare
-                .len()
-                .checked_sub(10)
-                .and_then(|at| bare.get(at..))
-                .is_some_and(|t| t.eq_ignore_ascii_case(".localhost"));
+        let last = bare.rsplit('.').next().unwrap_or_default();
+        let local = last.eq_ignore_ascii_case("localhost");
         let all: Vec<IpAddr> = if let Ok(ip) = host.parse() {
             vec![ip]
         } else if local {
@@ -264,7 +261,9 @@ impl Resolver {
             host.parse().map_or(Vec::new(), |name| self.config.hosts.get(&name).to_vec())
         };
         if all.is_empty() {
-            return None;
+            // Names that no server is to hear of.
+            let nobody = last.eq_ignore_ascii_case("invalid") || last.eq_ignore_ascii_case("onion");
+            return nobody.then_some(Err(Unresolved::NoSuchName));
         }
         let wanted: Vec<IpAddr> = all.into_iter().filter(|ip| family.has(ip)).collect();
         Some(if wanted.is_empty() { Err(Unresolved::NoAddress) } else { Ok(wanted) })

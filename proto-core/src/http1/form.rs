@@ -233,12 +233,12 @@ mod tests {
                      one\r\n--xY\r\ntwo\r\n\r\n--xYz\r\nContent-Disposition: form-data; filename=\"q%22\\\\.txt\"\r\n\r\n\r\n--xYz--\r\nafter";
         let want: Vec<(String, Vec<u8>)> =
             vec![("a b.txt".into(), b"one\r\n--xY\r\ntwo\r\n".to_vec()), ("q\"\\.txt".into(), Vec::new())];
-        for step in 1..=body.len() {
+        for step in 1..=if cfg!(miri) { 1 } else { body.len() } {
             let mut form = Form::new(TYPE).unwrap();
             assert_eq!(all(&mut form, body, step), Ok(want.clone()), "pieces of {step}");
             assert!(form.is_over());
         }
-        for cut in 0..body.len() - 9 {
+        for cut in (0..body.len() - 9).step_by(if cfg!(miri) { 40 } else { 1 }) {
             let mut form = Form::new(TYPE).unwrap();
             let _ = all(&mut form, &body[..cut], 7);
             assert!(!form.is_over(), "cut at {cut}");

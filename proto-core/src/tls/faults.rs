@@ -37,8 +37,10 @@ pub(super) fn cut_handshake(stage: &str) -> Told {
 
 pub(super) fn slow_handshake(limit: Duration, stage: &str) -> Told {
     let s = limit.as_secs_f64();
-    let (text, what) = (format!("timeout after {s} s in TLS handshake ({stage})"), "timeout in TLS handshake");
-    told("handshake deadline", what, About::Time, "timeout", text)
+    let (text, what) = (format!("timeout after {s} s in TLS handshake"), "timeout in TLS handshake");
+    let (fault, mut grounds) = told("handshake deadline", what, About::Time, "timeout", text);
+    grounds.defects.iter_mut().for_each(|d| d.detail = stage.into());
+    (fault, grounds)
 }
 
 pub(super) fn long_handshake(limit: usize) -> Told {

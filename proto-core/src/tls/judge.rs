@@ -232,6 +232,8 @@ pub(super) fn besides(known: &[Defect], leaf: &[u8], role: Role, now: Date) -> V
     if !c.is_for(&usage) {
         all.push(wrong_usage(Some(&c), role));
     }
+    // Verifiers look at the keys of issuers only; who has a weak one would fail later, at its signature, without a reason.
+    all.extend(weak(core::slice::from_ref(&c)));
     all.retain(|d| known.iter().all(|k| k.word != d.word));
     all
 }

@@ -12,6 +12,7 @@ use super::faults::{self, Stage};
 use super::{Found, Limits, SharedRef};
 use crate::{Deadline, Fault, Grounds, Info, Instant, Layer, Next, Sealed, Secure, Tx, Wall};
 use alloc::{boxed::Box, format, string::String, sync::Arc, vec::Vec};
+use core::sync::atomic::Ordering;
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
 use rustls::server::UnbufferedServerConnection;
@@ -51,6 +52,8 @@ pub struct Tls {
     /// What the verifier found, and the name that the client asked for.
     found: Option<Found>,
     asked: Option<String>,
+    /// The peer asked for a certificate of ours.
+    wanted: bool,
     over: Option<Fault>,
     grounds: Option<Box<Grounds>>,
 }
@@ -168,6 +171,7 @@ impl Tls {
             ended: false,
             found: None,
             asked: None,
+            wanted: false,
             over: None,
             grounds: None,
         }
@@ -191,6 +195,7 @@ impl Tls {
             // At once: the next connection's will lie in the same place.
             self.found = self.shared.found().or(self.found.take());
             self.asked = self.shared.asked().or(self.asked.take());
+            self.wanted |= self.shared.wanted.swap(false, Ordering::Relaxed);
         }
         did
     }
@@ -219,8 +224,8 @@ impl Tls {
         let found = self.found.take().unwrap_or_default();
         let client = matches!(self.side, Side::Client(_));
         let at = Stage { client, ready: self.ready, offset: self.offset(), head: &self.head };
-        let told = faults::of(e, found, &at);
-        self.give_up(told)
+        let (fault, grounds) = faults::of(e, found, &at);
+        self.give_up((fault, Grounds { wanted: self.wanted, ..grounds }))
     }
     fn give_up(&mut self, (fault, grounds): (Fault, Grounds)) -> Fault {
         let fault = Fault { offset: self.offset(), ..fault };
@@ -256,6 +261,7 @@ impl Tls {
             chain,
             staple: found.staple,
             ignored: found.defects,
+            wanted: self.wanted,
         };
         Info {
             alpn: state.alpn_protocol().unwrap_or_default().to_vec(),

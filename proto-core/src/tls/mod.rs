@@ -16,7 +16,7 @@
 
 use crate::{Bytes, Defect, Wall};
 use alloc::{string::String, sync::Arc, vec::Vec};
-use core::sync::atomic::{AtomicI64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use core::time::Duration;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::UnixTime;
@@ -33,7 +33,7 @@ mod verify;
 
 pub use layer::Tls;
 pub use load::{BadPem, Identity, Roots, revocation_lists};
-pub use names::{alert, suites, tls_version};
+pub use names::{alert, groups, suites, tls_version};
 pub use setup::{BadSetup, ClientAuth, ClientSetup, Common, Peers, ServerSetup, Skip};
 
 #[cfg(not(any(feature = "aws-lc", feature = "ring")))]
@@ -80,6 +80,10 @@ struct Found {
 struct Shared {
     /// The time of day, in seconds since 1970.
     unix_s: AtomicI64,
+    /// It stays as it is.
+    frozen: bool,
+    /// The peer has asked for a certificate of this side.
+    wanted: AtomicBool,
     found: Mutex<Option<Found>>,
     /// The name that a client has asked for.
     asked: Mutex<Option<String>>,
@@ -91,8 +95,15 @@ struct Shared {
 const KEYS: usize = 1 << 20;
 
 impl Shared {
+    fn new(at: Option<Wall>) -> Self {
+        let shared = Shared { frozen: at.is_some(), ..Shared::default() };
+        shared.unix_s.store(at.map_or(0, seconds), Ordering::Relaxed);
+        shared
+    }
     fn tell_time(&self, wall: Wall) {
-        self.unix_s.store(wall.unix_ns.div_euclid(1_000_000_000), Ordering::Relaxed);
+        if !self.frozen {
+            self.unix_s.store(seconds(wall), Ordering::Relaxed);
+        }
     }
     fn now(&self) -> UnixTime {
         let s = self.unix_s.load(Ordering::Relaxed);
@@ -101,12 +112,13 @@ impl Shared {
     fn found(&self) -> Option<Found> {
         lock(&self.found).take()
     }
-}
-
-impl Shared {
     fn asked(&self) -> Option<String> {
         lock(&self.asked).take()
     }
+}
+
+fn seconds(wall: Wall) -> i64 {
+    wall.unix_ns.div_euclid(1_000_000_000)
 }
 
 impl TimeProvider for Shared {

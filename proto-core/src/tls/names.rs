@@ -1,5 +1,5 @@
 //! Registered names of what rustls spells in its own way (IANA, TLS parameters).
-use alloc::vec::Vec;
+use alloc::{format, string::String, vec::Vec};
 use rustls::{CipherSuite, ProtocolVersion, SupportedCipherSuite, SupportedProtocolVersion};
 
 pub(super) fn version(v: Option<ProtocolVersion>) -> &'static str {
@@ -33,6 +33,11 @@ fn suite_name(s: CipherSuite) -> &'static str {
 /// The suites that there are, by their registered names, best first.
 pub fn suites() -> Vec<&'static str> {
     super::provider().cipher_suites.iter().map(|s| suite_name(s.suite())).collect()
+}
+
+/// The key exchange groups that there are, by their registered names, the favourite first.
+pub fn groups() -> Vec<String> {
+    super::provider().kx_groups.iter().map(|g| format!("{:?}", g.name())).collect()
 }
 
 /// `1.2` or `1.3`.

@@ -1,8 +1,8 @@
 //! What all connections of a listener, or of a client, share.
 use super::load::{Identity, Roots};
-use super::verify::{ClientCheck, OneKey, ServerCheck, shown};
+use super::verify::{ClientCheck, OneKey, OwnCertificate, ServerCheck, shown};
 use super::{Limits, Shared, SharedRef, Tls, lock, provider};
-use crate::Layer;
+use crate::{Layer, Wall};
 use alloc::{boxed::Box, format, string::String, sync::Arc, vec::Vec};
 use core::fmt;
 use rustls::client::{ClientSessionMemoryCache, Resumption, WebPkiServerVerifier};
@@ -35,6 +35,8 @@ pub struct Common {
     pub versions: Vec<&'static SupportedProtocolVersion>,
     /// Suites to offer, by their registered names ([`super::suites`]); none: all.
     pub suites: Vec<String>,
+    /// Key exchange groups to offer, by their registered names ([`super::groups`]) in any case; none: all.
+    pub groups: Vec<String>,
     /// Application protocols, the favourite first (ALPN).
     pub alpn: Vec<Vec<u8>>,
     /// Who this side is. A server needs one.
@@ -47,6 +49,8 @@ pub struct Common {
     pub resume: bool,
     /// Keys are kept for [`ServerSetup::take_keys`], [`ClientSetup::take_keys`].
     pub key_log: bool,
+    /// Certificates are judged as of this time, whatever time it is.
+    pub at: Option<Wall>,
     /// What is bounded.
     pub limits: Limits,
 }
@@ -102,6 +106,15 @@ impl Common {
             let name = super::names::suite(Some(*s));
             self.suites.is_empty() || self.suites.iter().any(|wanted| wanted == name)
         });
+        let names = super::groups();
+        let is = |a: &str, b: &str| a.eq_ignore_ascii_case(b);
+        if let Some(unknown) = self.groups.iter().find(|g| !names.iter().any(|n| is(n, g))) {
+            return Err(BadSetup(format!("no key exchange group '{unknown}'; there are {}", names.join(", "))));
+        }
+        p.kx_groups.retain(|g| {
+            let name = format!("{:?}", g.name());
+            self.groups.is_empty() || self.groups.iter().any(|wanted| is(wanted, &name))
+        });
         Ok(Arc::new(p))
     }
     fn versions(&self) -> &[&'static SupportedProtocolVersion] {
@@ -123,7 +136,7 @@ impl ServerSetup {
     /// # Errors
     /// What is missing, or does not fit.
     pub fn new(common: Common, clients: ClientAuth) -> Result<Self, BadSetup> {
-        let (provider, shared) = (common.provider()?, SharedRef::default());
+        let (provider, shared) = (common.provider()?, Arc::new(Shared::new(common.at)));
         let identity = common.identity.as_ref().ok_or_else(|| BadSetup("a server needs a certificate".into()))?;
         let builder = ServerConfig::builder_with_details(Arc::clone(&provider), Arc::clone(&shared) as _)
             .with_protocol_versions(common.versions())
@@ -197,7 +210,7 @@ impl ClientSetup {
     /// # Errors
     /// What does not fit.
     pub fn new(common: Common, peers: Peers) -> Result<Self, BadSetup> {
-        let (provider, shared) = (common.provider()?, SharedRef::default());
+        let (provider, shared) = (common.provider()?, Arc::new(Shared::new(common.at)));
         let algorithms = provider.signature_verification_algorithms;
         let chain = peers.roots.filter(|r| !r.is_empty()).map(|roots| {
             let mut builder = WebPkiServerVerifier::builder_with_provider(roots.store, Arc::clone(&provider))
@@ -223,10 +236,9 @@ impl ClientSetup {
             .map_err(bad("versions and suites do not fit"))?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(check));
-        let mut config = match &common.identity {
-            Some(identity) => builder.with_client_cert_resolver(identity.resolver()),
-            None => builder.with_no_client_auth(),
-        };
+        let own = common.identity.as_ref().map(Identity::resolver);
+        let own = OwnCertificate { own, shared: Arc::clone(&shared) };
+        let mut config = builder.with_client_cert_resolver(Arc::new(own));
         config.alpn_protocols = common.alpn;
         config.enable_sni = !peers.no_sni;
         if common.key_log {

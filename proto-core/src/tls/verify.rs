@@ -4,6 +4,7 @@ use super::{Found, Shared, lock};
 use crate::x509::{Certificate, Date};
 use crate::{Bytes, Defect};
 use alloc::{format, string::String, string::ToString, sync::Arc, vec::Vec};
+use core::sync::atomic::Ordering;
 use core::time::Duration;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -180,12 +181,11 @@ impl ClientCertVerifier for ClientCheck {
             None => self.inner.verify_client_cert(leaf, rest, now),
         };
         let mut defects: Vec<Defect> = long.into_iter().collect();
-        if let Err(e) = &verdict {
-            if defects.is_empty() {
-                defects.push(judge::of_chain(e, &chain, Role::Client, date(now)));
-            }
-            defects.extend(judge::besides(&defects, leaf, Role::Client, date(now)));
+        if let (Err(e), true) = (&verdict, defects.is_empty()) {
+            defects.push(judge::of_chain(e, &chain, Role::Client, date(now)));
         }
+        defects.extend(judge::besides(&defects, leaf, Role::Client, date(now)));
+        let verdict = if defects.is_empty() { verdict } else { verdict.and(Err(REFUSED)) };
         *lock(&self.shared.found) = Some(Found { chain, staple: Vec::new(), defects });
         verdict
     }
@@ -221,6 +221,23 @@ impl rustls::server::ResolvesServerCert for OneKey {
     fn resolve(&self, hello: rustls::server::ClientHello<'_>) -> Option<Arc<rustls::sign::CertifiedKey>> {
         *lock(&self.shared.asked) = hello.server_name().map(String::from);
         rustls::server::ResolvesServerCert::resolve(&*self.key, hello)
+    }
+}
+
+/// The one certificate of a client, if it has one; it hears that the server asks for it.
+#[derive(Debug)]
+pub(super) struct OwnCertificate {
+    pub own: Option<Arc<rustls::sign::SingleCertAndKey>>,
+    pub shared: Arc<Shared>,
+}
+
+impl rustls::client::ResolvesClientCert for OwnCertificate {
+    fn resolve(&self, hints: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<rustls::sign::CertifiedKey>> {
+        self.shared.wanted.store(true, Ordering::Relaxed);
+        rustls::client::ResolvesClientCert::resolve(&**self.own.as_ref()?, hints, schemes)
+    }
+    fn has_certs(&self) -> bool {
+        self.own.is_some()
     }
 }
 

@@ -9,12 +9,14 @@ use core::net::IpAddr;
 mod crl;
 mod der;
 mod names;
+mod ocsp;
 mod time;
 
 pub use crl::{RevocationList, Revoked};
 pub use der::Malformed;
 use der::{BITS, BOOLEAN, Der, INTEGER, OCTETS, OID, SEQUENCE, SET, Value};
 pub use names::{Name, San};
+pub use ocsp::Staple;
 pub use time::Date;
 
 /// A certificate.

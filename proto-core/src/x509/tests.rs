@@ -1,5 +1,6 @@
 //! Two certificates that openssl made, whole and broken in every way that one byte allows.
 use super::*;
+use alloc::vec;
 
 const V3: &[u8] = include_bytes!("samples/v3.der");
 const V1: &[u8] = include_bytes!("samples/v1.der");
@@ -55,4 +56,70 @@ fn what_could_move_a_cursor_is_escaped() {
     evil[at..at + 4].copy_from_slice(b"\x1b[2J");
     let c = Certificate::parse(&evil).expect("a name may be anything");
     assert_eq!(c.issuer.short(), "CN=\\u{1b}[2Jexample.com");
+}
+
+#[test]
+fn times_as_people_write_them() {
+    for (text, want) in [
+        ("2024-06-01", Some(1_717_200_000)),
+        ("2024-06-01T12:00:00Z", Some(1_717_243_200)),
+        ("2024-06-01 12:00:00", Some(1_717_243_200)),
+        ("1969-12-31", Some(-86_400)),
+        ("2024-6-1", None),
+        ("2024-13-01", None),
+        ("2024-06-01T25:00:00", None),
+        ("2024-06-01T12:00", None),
+        ("2024/06/01", None),
+        ("+024-06-01", None),
+        ("20240601", None),
+        ("", None),
+        ("éééé-éé-éé", None),
+    ] {
+        assert_eq!(Date::read(text).map(|d| d.0), want, "{text}");
+    }
+}
+
+/// An OCSP response of one answer: status, then when, in DER by hand.
+fn staple(status: &[u8], until: Option<&[u8; 15]>) -> Vec<u8> {
+    let der = |tag: u8, parts: &[&[u8]]| {
+        let body = parts.concat();
+        assert!(body.len() < 256);
+        let length = if body.len() < 128 { vec![body.len() as u8] } else { vec![0x81, body.len() as u8] };
+        [&[tag][..], &length, &body].concat()
+    };
+    let hash = der(0x30, &[&[0x06, 1, 0x2a]]);
+    let id = der(0x30, &[&hash, &der(4, &[b"n"]), &der(4, &[b"k"]), &[2, 2, 0, 0x99]]);
+    let next = until.map(|u| der(0xa0, &[&der(0x18, &[u])])).unwrap_or_default();
+    let single = der(0x30, &[&id, status, &der(0x18, &[b"20240601000000Z"]), &next]);
+    let responder = der(0xa2, &[&der(4, &[b"key"])]);
+    let data = der(0x30, &[&responder, &der(0x18, &[b"20240601000000Z"]), &der(0x30, &[&single])]);
+    let basic = der(0x30, &[&data, &hash, &[3, 2, 0, 1]]);
+    let kind = [6, 9, 0x2b, 6, 1, 5, 5, 7, 0x30, 1, 1];
+    let bytes = der(0xa0, &[&der(0x30, &[&kind, &der(4, &[&basic])])]);
+    der(0x30, &[&[0x0a, 1, 0], &bytes])
+}
+
+#[test]
+fn ocsp_responses_as_facts() {
+    let until = Some(b"20240608000000Z");
+    let from = Date::read("2024-06-01").expect("a date");
+    for (status, want) in [(&[0x80, 0][..], "good"), (&[0xa1, 0], "revoked"), (&[0x82, 0], "unknown")] {
+        let der = staple(status, until);
+        let want = Staple { status: want, serial: &[0x99], from, until: Date::read("2024-06-08") };
+        assert_eq!(Staple::parse(&der), Ok(want));
+        for cut in 0..der.len() {
+            assert!(Staple::parse(&der[..cut]).is_err(), "{cut}");
+        }
+        for at in 0..der.len() {
+            let mut changed = der.clone();
+            changed[at] ^= 0x20;
+            let _ = Staple::parse(&changed); // whatever it is now, it is read or refused
+        }
+    }
+    assert_eq!(Staple::parse(&staple(&[0x80, 0], None)).map(|s| s.until), Ok(None));
+    assert_eq!(Staple::parse(&staple(&[0x83, 0], until)).map_err(|e| e.what), Err("a certificate's status"));
+    for (n, want) in [(1, "malformed request"), (3, "try later"), (6, "unauthorized")] {
+        assert_eq!(Staple::parse(&[0x30, 3, 0x0a, 1, n]).map(|s| s.status), Ok(want));
+    }
+    assert!(Staple::parse(&[0x30, 3, 0x0a, 1, 4]).is_err());
 }

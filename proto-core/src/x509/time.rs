@@ -1,4 +1,5 @@
 //! Dates of certificates: UTCTime and GeneralizedTime (RFC 5280 section 4.1.2.5), and as text.
+use alloc::string::String;
 use core::fmt;
 
 /// Seconds since 1970 UTC. As text: `2024-03-25 12:00:00 UTC`, or with `{:.10}` the day alone.
@@ -8,6 +9,19 @@ pub struct Date(pub i64);
 const DAY: i64 = 86_400;
 
 impl Date {
+    /// The text of a time as people write it: `2024-03-25`, or `2024-03-25 12:00:00`, in UTC, with `T` for the space and `Z` at
+    /// the end or without.
+    pub fn read(text: &str) -> Option<Date> {
+        let text = text.strip_suffix('Z').unwrap_or(text);
+        let (day, clock) = text.split_once(['T', ' ']).unwrap_or((text, "00:00:00"));
+        let right = |text: &str, mark: u8, at: [usize; 2]| at.iter().all(|i| text.as_bytes().get(*i) == Some(&mark));
+        if day.len() != 10 || clock.len() != 8 || !right(day, b'-', [4, 7]) || !right(clock, b':', [2, 5]) {
+            return None;
+        }
+        let digits: String =
+            day.chars().chain(clock.chars()).filter(|c| !matches!(c, '-' | ':')).chain(['Z']).collect();
+        Date::parse(0x18, digits.as_bytes())
+    }
     /// The text of a time in a certificate; `None` if it is not one.
     pub(super) fn parse(tag: u8, text: &[u8]) -> Option<Date> {
         let text = text.strip_suffix(b"Z")?;

@@ -29,7 +29,10 @@ impl Folder {
         self.start(args).wait()
     }
     pub fn put(&self, name: &str, bytes: &[u8]) {
-        std::fs::write(self.0.join(name), bytes).expect("a file");
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.0.join(name);
+        std::fs::write(&path, bytes).expect("a file");
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).expect("ours");
     }
     pub fn file(&self, name: &str) -> Option<Vec<u8>> {
         std::fs::read(self.0.join(name)).ok()
@@ -256,7 +259,7 @@ fn bad_command_lines_end_with_2_and_one_line() {
         (&["-F", "x", "http://a/"], "a field is NAME=VALUE"),
         (&["--bearer-file", "empty", "http://a/"], "not a token"),
         (&["--netrc-file", "nope", "http://a/"], "no such file"),
-        (&["--via", "socks4://p", "http://a/"], "only http:// proxies"),
+        (&["--via", "socks4://p", "http://a/"], "there are http://, socks5:// and socks5h:// proxies"),
         (&["--resolve", "a:1", "http://a/"], "not HOST:PORT:ADDRESS"),
         (&["--limit-rate", "0", "http://a/"], "at least 1 byte"),
         (&["--timeout", "x", "http://a/"], "not a duration"),
@@ -270,7 +273,7 @@ fn bad_command_lines_end_with_2_and_one_line() {
     for (args, code, why) in [
         (&["http://no.such.host.invalid/"][..], 3, "cannot resolve 'no.such.host.invalid'"),
         (&["http://127.0.0.1:1/"], 4, "connect to 127.0.0.1:1: connection refused (tried 127.0.0.1)"),
-        (&["https://127.0.0.1:1/"], 6, "no TLS"),
+        (&["https://127.0.0.1:1/"], 4, "connect to 127.0.0.1:1: connection refused (tried 127.0.0.1)"),
         (&["-o", ".", "http://127.0.0.1:1/"], 9, ". is a directory"),
         (&["-o", "empty", "http://127.0.0.1:1/"], 9, "empty exists (use --force or -C -)"),
         (&["-o", "no/such", "http://127.0.0.1:1/"], 9, "no such folder"),

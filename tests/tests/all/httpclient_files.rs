@@ -269,6 +269,14 @@ fn cookies_passwords_and_tokens() {
         assert_eq!(got, want);
     }
     let odd = Odd::once(OK);
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o604);
+    std::fs::set_permissions(folder.0.join("token"), open).expect("ours");
+    let got = folder.run(&["-b", "--bearer-file", "token", &odd.url("/")]);
+    assert_eq!(
+        (got.code, got.stderr.as_str()),
+        (Some(0), "httpclient: token can be read by others (chmod 600 token)\n")
+    );
+    let odd = Odd::once(OK);
     let url = odd.url("/x").replace("http://", "http://me:p%77@");
     assert_eq!(fetch(&["-b", &url]).code, Some(0));
     assert!(odd.heard().contains("Authorization: Basic bWU6cHc=\r\n"));

@@ -17,7 +17,7 @@ use std::time::Duration;
 use tests::process::{PATIENCE, Tool, have, until};
 
 /// A server of somebody else; killed at the end.
-struct Foreign(Child, u16);
+pub struct Foreign(Child, pub u16);
 
 impl Drop for Foreign {
     fn drop(&mut self) {
@@ -31,7 +31,7 @@ fn free_port() -> u16 {
 }
 
 /// Starts a server, again on another port if somebody was faster.
-fn serve(folder: &Folder, command: impl Fn(u16) -> Command) -> Foreign {
+pub fn serve(folder: &Folder, command: impl Fn(u16) -> Command) -> Foreign {
     for _ in 0..5 {
         let port = free_port();
         let mut command = command(port);
@@ -247,8 +247,11 @@ fn big() -> Vec<u8> {
 }
 
 fn client() -> Fetch {
-    let job =
-        |path: &str, out| Job { url: Address::parse(&format!("http://server:9000{path}"), false).expect("a URL"), out };
+    let job = |path: &str, out| Job {
+        url: Address::parse(&format!("http://server:9000{path}"), false).expect("a URL"),
+        out,
+        again: false,
+    };
     let jobs = vec![job("/small", Out::Stdout), job("/big", Out::File("big".into())), job("/small", Out::Stdout)];
     let reach = Reach { timeout: Duration::from_secs(10), family: Family::Any, ..Reach::default() };
     let mut o = Options { jobs, retry: 30, reach, ..Options::default() };

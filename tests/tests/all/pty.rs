@@ -196,3 +196,24 @@ fn plain_leaves_editing_to_the_terminal() {
         assert!(t.is_in_order());
     }
 }
+
+#[test]
+fn json_is_indented_on_a_terminal_only() {
+    use tests::odd::Odd;
+    let json = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 13\r\n\r\n{\"a\":[1,\"b\"]}";
+    let shown = |args: &[&str]| {
+        let odd = Odd::once(json);
+        let mut t = Terminal::start(RUNNER, "httpclient", &[&["-b"], args, &[&odd.url("/")[..]]].concat(), 60);
+        t.until("a body", |s| s.text().last().is_some_and(|l| l.ends_with('}')));
+        assert_eq!(t.wait(), 0);
+        (t.screen.text().to_vec(), String::from_utf8_lossy(&t.output).into_owned())
+    };
+    let (rows, bytes) = shown(&[]);
+    assert_eq!(rows[rows.len() - 6..], ["{", "  \"a\": [", "    1,", "    \"b\"", "  ]", "}"]);
+    assert!(bytes.contains("\x1b[32m\"b\"\x1b[0m"), "{bytes:?}");
+    let (rows, _) = shown(&["--raw"]);
+    assert_eq!(rows.last().map(String::as_str), Some("{\"a\":[1,\"b\"]}"));
+    let odd = Odd::once(json);
+    let ended = Tool::start("httpclient", &["-b", &odd.url("/")]).wait();
+    assert_eq!(ended.stdout, "{\"a\":[1,\"b\"]}", "not a terminal");
+}

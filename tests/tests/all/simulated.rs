@@ -1,12 +1,16 @@
 //! A chat of six in virtual time, with every fault of the network, from a seed.
+use bins::certs::peer::{Fake, Peer};
 use bins::chat::member::Flood;
 use bins::chat::server::{ChatServer, Options};
 use bins::dialer::{Family, Target};
 use bins::line_client::{LineClient, Options as ClientOptions};
 use bins::service::{Note, ServerCx, Settings};
+use bins::tls::ClientTls;
 use core::convert::Infallible;
 use drivers::sim::{NodeConfig, NodeId, Plan, Sim, check_seeds};
+use proto_core::tls::{ClientSetup, Common, Peers};
 use proto_core::{App, Chunk, Deadline, Input, Signal};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 const CLIENTS: usize = 6;
@@ -18,9 +22,36 @@ fn server() -> ChatServer {
 }
 
 fn client() -> LineClient {
+    client_over(Ok(None))
+}
+
+fn client_over(tls: Result<Option<ClientTls>, String>) -> LineClient {
     let target =
         Target { host: "server".into(), port: Some(9000), family: Family::Any, timeout: Duration::from_secs(10) };
-    LineClient::new(target, ClientOptions::plain("chat_client"))
+    LineClient::new(target, ClientOptions { tls, ..ClientOptions::plain("chat_client") })
+}
+
+/// Whose certificate the server over TLS has.
+fn peer() -> &'static Peer {
+    static PEER: OnceLock<Peer> = OnceLock::new();
+    PEER.get_or_init(Peer::default)
+}
+
+fn tls_server() -> ChatServer {
+    let guard = peer().guard(Fake::Nothing).expect("a certificate");
+    let flood = Flood { rate: 5.0, burst: 8.0 };
+    ChatServer::new(Settings::default().guarded(guard), Options { flood, ..Options::default() })
+}
+
+fn tls_client() -> LineClient {
+    tls_client_of(peer())
+}
+
+/// Believes whom that peer believes.
+fn tls_client_of(peer: &Peer) -> LineClient {
+    let peers = Peers { roots: Some(peer.roots(Fake::Nothing).expect("a root")), ..Peers::default() };
+    let setup = ClientSetup::new(Common::default(), peers).expect("a setup");
+    client_over(Ok(Some(ClientTls { setup, name: "server".into(), own: None, mutual: false })))
 }
 
 /// A small generator, so that a seed decides the script as well.
@@ -59,7 +90,11 @@ fn plan(seed: u64) -> Plan {
 }
 
 /// Runs one chat; the hash of everything that happened.
-fn chat<A: App + 'static>(seed: u64, server: impl FnOnce() -> A) -> Result<u64, String> {
+fn chat<A: App + 'static>(
+    seed: u64,
+    server: impl FnOnce() -> A,
+    client: impl Fn() -> LineClient,
+) -> Result<u64, String> {
     let mut dice = Dice(seed);
     let mut sim = Sim::new(seed, plan(seed));
     let server = sim.add("server", server(), NodeConfig::server(9000)).map_err(|e| e.to_string())?;
@@ -98,6 +133,10 @@ fn heard(sim: &Sim, c: NodeId) -> Result<Vec<(usize, usize)>, String> {
 fn check(sim: &Sim, clients: &[NodeId], lossy: bool) -> Result<(), String> {
     let all = clients.iter().map(|c| heard(sim, *c)).collect::<Result<Vec<_>, _>>()?;
     let whole: Vec<bool> = clients.iter().map(|c| sim.exit(*c) == Some(0)).collect();
+    if let Some(c) = whole.iter().position(|whole| !whole).filter(|_| !lossy) {
+        let said = String::from_utf8_lossy(sim.stderr(*clients.get(c).expect("one of them"))).into_owned();
+        return Err(format!("client {c} was not served to the end: {said}"));
+    }
     for (r, lines) in all.iter().enumerate() {
         for (s, sender) in clients.iter().enumerate() {
             let numbers: Vec<usize> = lines.iter().filter(|(from, _)| *from == s).map(|(_, k)| *k).collect();
@@ -126,12 +165,20 @@ fn check(sim: &Sim, clients: &[NodeId], lossy: bool) -> Result<(), String> {
 #[test]
 fn chats_with_faults_are_clean() {
     check_seeds("chats_with_faults_are_clean", 0..1000, |seed| {
-        let hash = chat(seed, server)?;
-        if seed % 20 == 0 && chat(seed, server)? != hash {
+        let hash = chat(seed, server, client)?;
+        if seed % 20 == 0 && chat(seed, server, client)? != hash {
             return Err("the same seed gave another run".into());
         }
         Ok(())
     });
+}
+
+#[test]
+fn chats_over_tls_with_faults_are_clean() {
+    check_seeds("chats_over_tls_with_faults_are_clean", 0..100, |seed| chat(seed, tls_server, tls_client).map(drop));
+    // The control: whoever does not believe the server hears nothing of the chat.
+    let other = Peer::default();
+    assert!(chat(0, tls_server, || tls_client_of(&other)).is_err());
 }
 
 /// The planted bug: whoever sends a line in pieces loses what follows the last line end of a piece.
@@ -162,8 +209,8 @@ impl App for Forgetful {
 #[test]
 fn a_planted_bug_is_found_and_repeated_from_its_seed() {
     let forgetful = || Forgetful(server());
-    let seed = (0..1000).find(|seed| chat(*seed, forgetful).is_err()).expect("some seed cuts a line");
-    let first = chat(seed, forgetful).expect_err("the same seed finds it again");
-    assert_eq!(chat(seed, forgetful), Err(first));
-    assert!(chat(seed, server).is_ok(), "without the bug the seed is clean");
+    let seed = (0..1000).find(|seed| chat(*seed, forgetful, client).is_err()).expect("some seed cuts a line");
+    let first = chat(seed, forgetful, client).expect_err("the same seed finds it again");
+    assert_eq!(chat(seed, forgetful, client), Err(first));
+    assert!(chat(seed, server, client).is_ok(), "without the bug the seed is clean");
 }

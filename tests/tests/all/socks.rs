@@ -6,18 +6,18 @@ use std::time::Duration;
 use tests::process::{Ended, PATIENCE, Tool, have, until};
 use tests::scenario::drivers;
 
-fn patient(s: TcpStream) -> TcpStream {
+pub fn patient(s: TcpStream) -> TcpStream {
     s.set_read_timeout(Some(PATIENCE)).expect("a socket");
     s.set_write_timeout(Some(PATIENCE)).expect("a socket");
     s
 }
 
-fn connect(port: u16) -> TcpStream {
+pub fn connect(port: u16) -> TcpStream {
     patient(TcpStream::connect(("127.0.0.1", port)).expect("it listens"))
 }
 
 /// A proxy that leads to this machine, and its port.
-fn proxy(driver: &str, more: &[&str]) -> (Tool, u16) {
+pub fn proxy(driver: &str, more: &[&str]) -> (Tool, u16) {
     let mut tool = Tool::start("socks5_proxy", &[&["0", "--allow", "loopback", "--driver", driver], more].concat());
     let port = tool.port();
     assert!(tool.line().starts_with("Authentication: "));
@@ -25,7 +25,7 @@ fn proxy(driver: &str, more: &[&str]) -> (Tool, u16) {
 }
 
 /// A connection to `to` through the proxy.
-fn through(port: u16, to: SocketAddr) -> TcpStream {
+pub fn through(port: u16, to: SocketAddr) -> TcpStream {
     let mut s = connect(port);
     let SocketAddr::V4(to) = to else { panic!("IPv4 here") };
     s.write_all(&[5, 1, 0]).expect("it reads");
@@ -37,14 +37,14 @@ fn through(port: u16, to: SocketAddr) -> TcpStream {
     s
 }
 
-fn target() -> (TcpListener, SocketAddr) {
+pub fn target() -> (TcpListener, SocketAddr) {
     let l = TcpListener::bind("127.0.0.1:0").expect("a port");
     let at = l.local_addr().expect("it is bound");
     (l, at)
 }
 
 /// Answers each connection with one page.
-fn pages(n: usize) -> SocketAddr {
+pub fn pages(n: usize) -> SocketAddr {
     let (l, at) = target();
     std::thread::spawn(move || {
         for _ in 0..n {
@@ -202,12 +202,12 @@ fn bad_clients_hear_the_right_word_on_all_drivers() {
     }
 }
 
-fn byte(i: usize, salt: u64) -> u8 {
+pub fn byte(i: usize, salt: u64) -> u8 {
     ((i as u64 ^ salt << 40).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8
 }
 
 /// Sends bytes in pieces of all sizes, then its end.
-fn send(mut to: TcpStream, len: usize, salt: u64) {
+pub fn send(mut to: TcpStream, len: usize, salt: u64) {
     let all: Vec<u8> = (0..len).map(|i| byte(i, salt)).collect();
     let (mut rest, mut n) = (&all[..], 1);
     while !rest.is_empty() {
@@ -220,7 +220,7 @@ fn send(mut to: TcpStream, len: usize, salt: u64) {
 }
 
 /// Reads to the end, in sips and draughts, so that the sender meets full buffers; whether it was all there.
-fn receive(mut from: TcpStream, len: usize, salt: u64) -> bool {
+pub fn receive(mut from: TcpStream, len: usize, salt: u64) -> bool {
     let (mut at, mut buf, mut turn) = (0, vec![0; 256 << 10], 0);
     loop {
         turn += 1;
@@ -362,7 +362,7 @@ fn tls_passes_untouched() {
 }
 
 /// A foreign client that is not everywhere: what it prints, or `None`.
-fn foreign(mut command: Command) -> Option<(Option<i32>, String)> {
+pub fn foreign(mut command: Command) -> Option<(Option<i32>, String)> {
     let out = command.output().ok()?;
     Some((out.status.code(), String::from_utf8_lossy(&out.stdout).into_owned()))
 }
@@ -429,6 +429,7 @@ fn bad_command_lines_and_files() {
         (vec!["--listen", "0.0.0.0", "-p", "1080"], refused.into()),
         (vec!["--listen", "[::]:1080"], refused.replace("0.0.0.0", "[::]")),
         (vec!["99999"], "port '99999' is not in 0-65535".into()),
+        (vec!["0", "--dns", "ns1"], "--dns: 'ns1' is not an address such as 9.9.9.9 or [::1]:5353".into()),
         (vec!["0", "--auth-once"], "missing --auth <FILE> (see --help)".into()),
         (vec!["0", "--dry-run", "x"], "--dry-run: 'x' is not HOST:PORT".into()),
     ] {

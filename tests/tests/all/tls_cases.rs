@@ -6,21 +6,21 @@ use proto_core::tls::{
 };
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa,
-    NameConstraints, SanType, date_time_ymd,
+    NameConstraints, SanType,
 };
-use tests::certs::{self, Ca, Made, self_signed};
+use tests::certs::{self, Ca, Made, day, self_signed};
 use tests::tls::Pair;
 
 /// What one side shows, and what the other says.
-struct Case {
-    name: &'static str,
-    identity: Identity,
+pub struct Case {
+    pub name: &'static str,
+    pub identity: Identity,
     /// Revocation lists of the side that checks.
-    lists: Vec<String>,
+    pub lists: Vec<String>,
     /// The host that a client asks for.
-    host: &'static str,
+    pub host: &'static str,
     /// The reason, and a part of the detail; `Ok`: it is accepted.
-    verdict: Result<(), (&'static str, &'static str)>,
+    pub verdict: Result<(), (&'static str, &'static str)>,
 }
 
 fn case(name: &'static str, made: &Made, rest: &[&Made], verdict: Result<(), (&'static str, &'static str)>) -> Case {
@@ -90,11 +90,11 @@ fn with(mut p: CertificateParams, f: impl FnOnce(&mut CertificateParams)) -> Cer
 }
 
 fn expired(p: &mut CertificateParams) {
-    (p.not_before, p.not_after) = (date_time_ymd(2023, 1, 1), date_time_ymd(2024, 3, 25));
+    (p.not_before, p.not_after) = (day(2023, 1, 1), day(2024, 3, 25));
 }
 
 fn early(p: &mut CertificateParams) {
-    (p.not_before, p.not_after) = (date_time_ymd(2024, 9, 1), date_time_ymd(2025, 1, 1));
+    (p.not_before, p.not_after) = (day(2024, 9, 1), day(2025, 1, 1));
 }
 
 /// Cases that are the same for either role, of parameters that are good for it.
@@ -122,12 +122,7 @@ fn common_cases(
         case("through an intermediate", &through, &[&middle.made], Ok(())),
         case("unneeded certificates", &leaf, &[&middle.made, &evil.made], Ok(())),
         case("order does not matter", &through, &[&root.made, &middle.made], Ok(())),
-        case(
-            "no dates but for a while",
-            &root.sign(with(good(), |p| p.not_after = date_time_ymd(2024, 6, 2))),
-            &[],
-            Ok(()),
-        ),
+        case("no dates but for a while", &root.sign(with(good(), |p| p.not_after = day(2024, 6, 2))), &[], Ok(())),
         case(
             "expired",
             &root.sign(with(good(), expired)),
@@ -136,14 +131,14 @@ fn common_cases(
         ),
         case(
             "expired yesterday",
-            &root.sign(with(good(), |p| p.not_after = date_time_ymd(2024, 5, 31))),
+            &root.sign(with(good(), |p| p.not_after = day(2024, 5, 31))),
             &[],
             Err((EXPIRED, "now is 2024-06-01")),
         ),
         case("not yet valid", &root.sign(with(good(), early)), &[], Err((EARLY, "is valid from 2024-09-01"))),
         case(
             "valid from tomorrow",
-            &root.sign(with(good(), |p| p.not_before = date_time_ymd(2024, 6, 2))),
+            &root.sign(with(good(), |p| p.not_before = day(2024, 6, 2))),
             &[],
             Err((EARLY, "2024-06-02")),
         ),
@@ -265,7 +260,7 @@ fn common_cases(
     all
 }
 
-fn root() -> Ca {
+pub fn root() -> Ca {
     Ca::named("My Chat CA")
 }
 
@@ -273,11 +268,9 @@ fn server() -> CertificateParams {
     certs::server(&["www.example.com", "localhost"])
 }
 
-#[test]
-fn certificates_of_servers() {
-    let root = root();
-    let mut all =
-        common_cases(&root, &server, "certificate is not for server use", ExtendedKeyUsagePurpose::ClientAuth);
+/// What servers show to who believes `root`.
+pub fn server_cases(root: &Ca) -> Vec<Case> {
+    let mut all = common_cases(root, &server, "certificate is not for server use", ExtendedKeyUsagePurpose::ClientAuth);
     let limited = root.below(with(certs::ca("Limited CA"), |p| {
         p.name_constraints = Some(NameConstraints {
             permitted_subtrees: vec![GeneralSubtree::DnsName("example.org".into())],
@@ -343,8 +336,15 @@ fn certificates_of_servers() {
         ("127.0.0.1", &["localhost"], Err((NAME, "not for 127.0.0.1"))),
     ] {
         let made = root.sign(certs::server(names));
-        all.push(Case { host, ..case(host, &made, &[], verdict) });
+        all.push(Case { host, ..case(names[0], &made, &[], verdict) });
     }
+    all
+}
+
+#[test]
+fn certificates_of_servers() {
+    let root = root();
+    let all = server_cases(&root);
     assert!(all.len() >= 60, "{} cases", all.len());
     let good = root.sign(server());
     all.iter().for_each(|c| check(c, true, &root, &good));

@@ -133,7 +133,9 @@ fn a_handshake_has_a_deadline_and_then_none() {
     let d = p.server.layer.deadline().expect("it runs");
     assert_eq!((d.at, d.why), (NOW.after(limits.handshake), "TLS handshake"));
     assert!(p.server.layer.on_deadline(d.at, &mut Tx::default()).is_err());
-    assert_eq!(p.server.reason(), Some("timeout after 3 s in TLS handshake (before ClientHello)"));
+    assert_eq!(p.server.reason(), Some("timeout after 3 s in TLS handshake"));
+    let detail = p.server.grounds().and_then(|g| g.defects.first()).map(|d| d.detail.as_str());
+    assert_eq!(detail, Some("before ClientHello"));
     assert_eq!(p.server.layer.deadline(), None, "told once");
     let mut p = Pair::new(&world.client_setup(), &setup, "localhost", 1 << 20);
     p.run(|| usize::MAX);

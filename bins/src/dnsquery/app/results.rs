@@ -89,7 +89,10 @@ impl DnsQuery {
             _ => self.note(Code::Answered),
         }
     }
-    fn reason(&self, failed: &Failed) -> (Code, String) {
+    fn reason(&mut self, failed: &Failed) -> (Code, String) {
+        if let Some(failure) = self.wire.streams.take_failure() {
+            return (failure.code, failure.text); // it says more than that there was no reply
+        }
         let each = self.policy.as_ref().map_or_else(String::new, |p| show::seconds(p.timeout));
         match failed {
             Failed::NoReply { server, sent, dropped } => {

@@ -66,11 +66,12 @@ impl Scan {
         let scan = format!("{} {}", self.targets, self.o.ports);
         let (digest, seed, found) = (self.digest, self.seed, self.found.clone());
         let saved = Saved { scan, digest, seed, begun, open, found };
-        self.keeper = Some(Keeper::begin(KEEPER, path, saved.write(), cx));
+        self.saves += 16; // an old one may still be waiting for an answer
+        self.keeper = Some(Keeper::begin(path, saved.write(), OpId::new(KEEPER, self.saves), cx));
     }
-    pub(super) fn kept(&mut self, answer: &Result<Answer, Reason>, cx: &mut ScanCx<'_>) {
+    pub(super) fn kept(&mut self, id: OpId, answer: &Result<Answer, Reason>, cx: &mut ScanCx<'_>) {
         let Some(keeper) = &mut self.keeper else { return };
-        match keeper.answer(answer, cx) {
+        match keeper.answer(id, answer, cx) {
             Ok(false) => return,
             Ok(true) => self.keeper = None,
             Err(failure) => {

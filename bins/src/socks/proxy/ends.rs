@@ -1,7 +1,8 @@
 //! How sessions go on and end.
 use super::{Proxy, ProxyCx};
+use crate::socks::association::SOCKETS;
 use crate::socks::connector::OUT;
-use crate::socks::session::{Phase, Session};
+use crate::socks::session::{Listening, Opening, Phase, Session};
 use crate::socks::text::Volume;
 use proto_core::{Reason, RelayEnd, Token};
 
@@ -28,9 +29,13 @@ impl Proxy {
     }
     /// A connection is gone: a client's, or one to a target.
     pub(super) fn closed(&mut self, t: Token, why: Reason, cx: &mut ProxyCx<'_>) {
-        if t.part() == OUT {
-            let Some(client) = self.clients.remove(t) else { return };
-            return self.out_closed(client, t, why, cx);
+        match t.part() {
+            OUT => {
+                let Some(client) = self.clients.remove(t) else { return };
+                return self.out_closed(client, t, why, cx);
+            }
+            SOCKETS => return self.socket_closed(t, why, cx),
+            _ => {}
         }
         self.conns.remove(t);
         self.service.closed(t, cx);
@@ -47,8 +52,7 @@ impl Proxy {
             }
             return;
         }
-        if matches!(s.phase, Phase::Judging { .. } | Phase::Resolving { .. } | Phase::Connecting(_) | Phase::Penalty(_))
-        {
+        if s.phase.is_waited_for() {
             self.say_of_client(t, format_args!("closed before the answer: {why}"), cx);
         } else if matches!(s.phase, Phase::Handshake) && why != Reason::Finished {
             self.say_of_client(t, format_args!("closed during handshake: {why}"), cx);
@@ -88,9 +92,19 @@ impl Proxy {
     }
     /// The session wants nothing more: what was asked for it is given up.
     pub(super) fn leave(&mut self, t: Token, cx: &mut ProxyCx<'_>) {
-        self.lookups.give_up(t, cx);
-        if let Some(Phase::Connecting(attempts)) = self.sessions.get_mut(&t).map(|s| &mut s.phase) {
-            attempts.abort(cx);
+        self.lookups.give_up(t);
+        let mut socket = None;
+        match self.sessions.get_mut(&t).map(|s| &mut s.phase) {
+            Some(Phase::Connecting(attempts)) => attempts.abort(cx),
+            Some(Phase::Opening(Opening { socket: s, .. }) | Phase::Listening(Listening { socket: s, .. })) => {
+                socket = Some(*s);
+            }
+            Some(Phase::Associated(_)) => self.dissociate(t, cx),
+            _ => {}
+        }
+        if let Some(socket) = socket {
+            self.clients.remove(socket);
+            cx.abort(socket);
         }
         self.set(t, Phase::Over, cx);
     }
@@ -114,8 +128,12 @@ impl Proxy {
     /// No new sessions; those that relay may finish.
     pub(super) fn drain(&mut self, cx: &mut ProxyCx<'_>) {
         self.stopping = true;
-        let waiting: Vec<Token> =
-            self.sessions.iter().filter(|(_, s)| !matches!(s.phase, Phase::Relaying(_))).map(|(t, _)| *t).collect();
+        let waiting: Vec<Token> = self
+            .sessions
+            .iter()
+            .filter(|(_, s)| !matches!(s.phase, Phase::Relaying(_) | Phase::Associated(_)))
+            .map(|(t, _)| *t)
+            .collect();
         for t in waiting {
             self.leave(t, cx);
             self.conns.close(t);

@@ -1,13 +1,23 @@
 //! Where a client wants to go, and the way there.
 use super::{Proxy, ProxyCx};
-use crate::coro_http::reach;
+use crate::reach;
 use crate::socks::connector::Attempts;
 use crate::socks::policy::{Who, address_of};
 use crate::socks::session::{Flow, Phase};
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use proto_core::dns::{Known, Unresolved};
 use proto_core::socks5::{Address, Command, Host, Reply};
 use proto_core::{Addr, Deadline, Peer, Reason, Token};
+
+/// What is to be done with the addresses of a target.
+#[derive(Clone, Copy)]
+struct Goal {
+    port: u16,
+    limit: Deadline,
+    /// To expect a connection from there, not to make one.
+    bind: bool,
+}
 
 impl Proxy {
     pub(super) fn request(&mut self, t: Token, command: Command, address: &Address<'_>, cx: &mut ProxyCx<'_>) {
@@ -19,7 +29,12 @@ impl Proxy {
             let limit = p.options.per_user.zip(user.and_then(|u| p.by_user.get(u)));
             limit.is_some_and(|(limit, n)| *n > limit)
         };
-        if command != Command::Connect {
+        let allowed = match command {
+            Command::Connect => true,
+            Command::Bind => self.options.bind_command,
+            Command::UdpAssociate => self.options.associations > 0,
+        };
+        if !allowed {
             return self.refuse(t, Reply::CommandNotSupported, format_args!("command not supported"), cx);
         }
         if too_many(self) {
@@ -32,19 +47,31 @@ impl Proxy {
             return self.refuse(t, Reply::GeneralFailure, format_args!("too many connections under way"), cx);
         }
         let limit = Deadline::new(cx.now, self.options.connect_timeout, "connection");
+        if command == Command::UdpAssociate {
+            return self.associate(t, address, limit, cx);
+        }
+        let (bind, port) = (command == Command::Bind, address.port);
         let name = match address.host {
-            Host::Ip(ip) => return self.connect(t, None, &[ip], address.port, limit, cx),
+            Host::Ip(ip) => return self.checked(t, None, &[ip], Goal { port, limit, bind }, cx),
             Host::Name(name) => name,
         };
         if let Some(ip) = address_of(name) {
-            return self.connect(t, None, &[ip], address.port, limit, cx);
+            return self.checked(t, None, &[ip], Goal { port, limit, bind }, cx);
         }
-        if let Err(rule) = self.options.access.policy.check_name(&self.who(t), name, address.port) {
+        if let Err(rule) = self.options.access.policy.check_name(&self.who(t), name, port) {
             return self.deny(t, &rule, cx);
         }
-        match self.lookups.resolve(t, name, cx) {
-            Some(ips) => self.connect(t, Some(name), &ips, address.port, limit, cx),
-            None => self.set(t, Phase::Resolving { name: name.into(), port: address.port, limit }, cx),
+        self.set(t, Phase::Resolving { name: name.into(), port, limit, bind }, cx);
+        self.lookups.start(t, name, cx);
+        self.known_now(cx);
+    }
+    /// Goes on with lookups that are over: some need nobody else.
+    pub(super) fn known_now(&mut self, cx: &mut ProxyCx<'_>) {
+        while let Some((t, key, known)) = self.lookups.next_done() {
+            match self.sessions.get(&t).map(|s| &s.phase) {
+                Some(Phase::Associated(_)) => self.known_for_datagrams(t, key, &known, cx),
+                _ => self.resolved(t, known, cx),
+            }
         }
     }
     pub(super) fn who(&self, t: Token) -> Who<'_> {
@@ -53,27 +80,24 @@ impl Proxy {
     pub(super) fn deny(&mut self, t: Token, rule: &str, cx: &mut ProxyCx<'_>) {
         self.refuse(t, Reply::NotAllowed, format_args!("denied by rule: {rule}"), cx);
     }
-    pub(super) fn resolved(&mut self, t: Token, ips: Result<Vec<IpAddr>, Reason>, cx: &mut ProxyCx<'_>) {
-        let Some(Phase::Resolving { name, port, limit }) = self.sessions.get(&t).map(|s| &s.phase) else { return };
-        let (name, port, limit) = (name.clone(), *port, *limit);
-        match ips {
-            Ok(ips) => self.connect(t, Some(&name), &ips, port, limit, cx),
-            Err(Reason::TimedOut) => {
-                self.refuse(t, Reply::HostUnreachable, format_args!("the resolver does not answer"), cx);
+    fn resolved(&mut self, t: Token, known: Known, cx: &mut ProxyCx<'_>) {
+        let Some(Phase::Resolving { name, port, limit, bind }) = self.sessions.get(&t).map(|s| &s.phase) else {
+            return;
+        };
+        let (name, goal) = (name.clone(), Goal { port: *port, limit: *limit, bind: *bind });
+        match known {
+            Ok(ips) => self.checked(t, Some(&name), &ips, goal, cx),
+            Err(Unresolved::NoSuchName) => self.refuse(t, Reply::HostUnreachable, format_args!("name not found"), cx),
+            Err(Unresolved::Busy) => {
+                self.refused += 1;
+                self.refuse(t, Reply::GeneralFailure, format_args!("too many lookups under way"), cx);
             }
-            Err(_) => self.refuse(t, Reply::HostUnreachable, format_args!("name not found"), cx),
+            Err(why) => self.refuse(t, Reply::HostUnreachable, format_args!("{why}"), cx),
         }
     }
-    /// Connects to those of `ips` that may be reached: to the very addresses that were checked.
-    pub(super) fn connect(
-        &mut self,
-        t: Token,
-        name: Option<&str>,
-        ips: &[IpAddr],
-        port: u16,
-        limit: Deadline,
-        cx: &mut ProxyCx<'_>,
-    ) {
+    /// Goes on with those of `ips` that may be reached: with the very addresses that were checked.
+    fn checked(&mut self, t: Token, name: Option<&str>, ips: &[IpAddr], goal: Goal, cx: &mut ProxyCx<'_>) {
+        let Goal { port, limit, bind } = goal;
         let (policy, who) = (&self.options.access.policy, self.who(t));
         let mut why = None;
         let mut good = Vec::new();
@@ -90,6 +114,9 @@ impl Proxy {
                 Some(rule) => self.deny(t, &rule, cx),
                 None => self.refuse(t, Reply::HostUnreachable, format_args!("name without an address"), cx),
             };
+        }
+        if bind {
+            return self.bind(t, good.iter().map(IpAddr::to_canonical).collect(), limit, cx);
         }
         let mut attempts = Attempts::new(&good, port, limit);
         attempts.advance(t, self.options.bind, &mut self.clients, cx);
@@ -120,6 +147,10 @@ impl Proxy {
             return self.deny(t, "own listener", cx);
         }
         let bound = local.unwrap_or(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0));
+        self.forward(t, out, bound, cx);
+    }
+    /// The way is there: the client hears of it, and from now on bytes go both ways.
+    pub(super) fn forward(&mut self, t: Token, out: Token, bound: SocketAddr, cx: &mut ProxyCx<'_>) {
         let Some((server, tx)) = self.conns.machine(t, cx) else { return cx.abort(out) };
         if server.reply(tx, Reply::Succeeded, bound).is_err() {
             return cx.abort(out);

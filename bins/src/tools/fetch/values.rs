@@ -1,5 +1,5 @@
 //! Values of the client's flags.
-use crate::fetch::address::Address;
+use crate::fetch::proxy::Proxy;
 use crate::outcome::Failure;
 use crate::text::Escaped;
 use core::net::IpAddr;
@@ -58,19 +58,6 @@ pub fn resolve(s: &str) -> Result<(String, u16, IpAddr), String> {
     if host.is_empty() { Err(bad()) } else { Ok((host.to_ascii_lowercase(), crate::cli::port(port)?, ip)) }
 }
 
-/// The URL of a proxy.
-pub fn proxy(s: &str) -> Result<Address, String> {
-    let bad = |why: &str| format!("proxy '{}': {why}", Escaped(s.as_bytes()));
-    if s.starts_with("socks") {
-        return Err(bad("there are only http:// proxies"));
-    }
-    let address = Address::parse(s, false).map_err(|e| bad(&e.to_string()))?;
-    match address.origin.scheme {
-        crate::fetch::address::Scheme::Http => Ok(address),
-        crate::fetch::address::Scheme::Https => Err(bad("there are only http:// proxies")),
-    }
-}
-
 /// A variable of the environment, in small letters or large ones.
 pub fn env(name: &str) -> Option<String> {
     // In a CGI program the large ones of `http_proxy` are a header of the request (CVE-2016-5385).
@@ -80,6 +67,6 @@ pub fn env(name: &str) -> Option<String> {
 }
 
 /// The proxy that the environment names.
-pub fn env_proxy(name: &str) -> Result<Option<Address>, Failure> {
-    env(name).map(|v| proxy(&v).map_err(|e| Failure::usage(format!("{name}: {e}")))).transpose()
+pub fn env_proxy(name: &str) -> Result<Option<Proxy>, Failure> {
+    env(name).map(|v| Proxy::parse(&v).map_err(|e| Failure::usage(format!("{name}: {e}")))).transpose()
 }

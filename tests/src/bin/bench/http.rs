@@ -39,10 +39,10 @@ pub struct Http {
 }
 
 /// A folder with one file per size, and the configuration of the peers.
-struct Site(PathBuf);
+pub struct Site(PathBuf);
 
 impl Site {
-    fn new(sizes: &[usize]) -> io::Result<Site> {
+    pub fn new(sizes: &[usize]) -> io::Result<Site> {
         let site = Site(std::env::temp_dir().join(format!("drywire-bench-{}", std::process::id())));
         std::fs::create_dir_all(site.0.join("www"))?;
         for n in sizes {
@@ -50,7 +50,10 @@ impl Site {
         }
         Ok(site)
     }
-    fn dir(&self) -> String {
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+    pub fn dir(&self) -> String {
         self.0.join("www").display().to_string()
     }
     /// The command of a candidate; `None` if the program is not here.
@@ -68,6 +71,13 @@ impl Site {
             "lighttpd" => self.configured("lighttpd", "lighttpd -D -f", &lighttpd(&dir))?,
             driver => Some(format!("{http} {{port}} -d {dir} --driver {driver} -q --max-requests {FOREVER}")),
         })
+    }
+    /// nginx over TLS, with `cert.pem` and `key.pem` of the folder.
+    pub fn nginx_tls(&self) -> io::Result<Option<String>> {
+        let at = self.0.display();
+        let tls =
+            format!(" ssl; ssl_certificate {at}/cert.pem; ssl_certificate_key {at}/key.pem; ssl_protocols TLSv1.3;");
+        self.configured("nginx", "nginx -c", &nginx(&self.0).replace(" backlog=4096;", &format!(" backlog=4096{tls}")))
     }
     fn configured(&self, program: &str, command: &str, text: &str) -> io::Result<Option<String>> {
         if !have(program) {
@@ -89,7 +99,7 @@ impl Drop for Site {
 }
 
 /// Puts the port into a copy of the configuration and runs the server with that.
-const RUN: &str =
+pub const RUN: &str =
     "conf=$1 port=$2; shift 2; sed \"s/{port}/$port/\" \"$conf\" > \"$conf.$port\"; exec \"$@\" \"$conf.$port\"\n";
 
 fn nginx(at: &Path) -> String {

@@ -4,6 +4,7 @@
 //! cargo run --release -p tests --bin bench -- echo --conns 64,500,1000
 //! cargo run --release -p tests --bin bench -- idle --conns 10000
 //! cargo run --release -p tests --bin bench -- http --size 100,10000 --conns 64,1000
+//! cargo run --release -p tests --bin bench -- tls --what handshakes,requests,bulk,idle
 //! cargo run --release -p tests --bin bench -- relay --what short,messages,bulk
 //! ```
 #![allow(clippy::print_stdout)]
@@ -11,6 +12,7 @@ mod http;
 mod load;
 mod relay;
 mod server;
+mod tls;
 mod yardstick;
 
 use bytes::Bytes;
@@ -39,6 +41,11 @@ enum What {
     Http(http::Http),
     /// Proxies: short connections, small messages and bulk per CPU-second.
     Relay(relay::Relay),
+    /// TLS: handshakes, small answers and bulk per server-CPU-second, and memory.
+    Tls(tls::Tls),
+    /// Runs the yardstick tokio-rustls.
+    #[command(hide = true)]
+    ServeTls { port: u16, cert: std::path::PathBuf, key: std::path::PathBuf },
     /// Runs a yardstick: bare-epoll, tokio, bare-http or hyper.
     #[command(hide = true)]
     Serve { name: String, port: u16 },
@@ -206,6 +213,8 @@ fn main() -> io::Result<()> {
         What::Idle(args) => idle(&args),
         What::Relay(args) => relay::run(&args),
         What::Http(args) => http::run(&args),
+        What::Tls(args) => tls::run(&args),
+        What::ServeTls { port, cert, key } => tls::serve(port, &cert, &key),
         What::Serve { name, port } => match yardstick::all().get(name.as_str()) {
             Some(run) => run(port),
             None => Err(io::Error::other(format!("no yardstick '{name}'"))),

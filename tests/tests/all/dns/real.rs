@@ -4,29 +4,34 @@ use std::collections::BTreeSet;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use tests::process::{have, tool, until};
+use tests::process::{Tool, have, tool, until};
 
 /// nsd on loopback.
 struct Nsd {
     child: Child,
     dir: PathBuf,
     port: u16,
+    tls: u16,
 }
 
 impl Nsd {
     fn start() -> Self {
-        let port = loop {
+        let free = || loop {
             let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
             let port = tcp.local_addr().unwrap().port();
             if UdpSocket::bind(("127.0.0.1", port)).is_ok() {
                 break port;
             }
         };
+        let (port, tls) = (free(), free());
         let dir = std::env::temp_dir().join(format!("drywire-nsd-{}-{port}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
+        let made = Command::new(tool("generate_certs")).current_dir(&dir).output().unwrap();
+        assert!(made.status.success(), "{made:?}");
         let (at, zone) = (dir.display(), zone_file());
         let conf = format!(
-            "server:\n  ip-address: 127.0.0.1\n  port: {port}\n  username: \"\"\n  zonesdir: \"{at}\"\n  database: \"\"\n  \
+            "server:\n  ip-address: 127.0.0.1@{port}\n  ip-address: 127.0.0.1@{tls}\n  tls-port: {tls}\n  \
+             tls-service-key: \"{at}/server.key\"\n  tls-service-pem: \"{at}/server.crt\"\n  username: \"\"\n  zonesdir: \"{at}\"\n  database: \"\"\n  \
              pidfile: \"{at}/pid\"\n  xfrdfile: \"{at}/xfrd\"\n  zonelistfile: \"{at}/list\"\n  xfrdir: \"{at}\"\n  \
              logfile: \"{at}/log\"\n  rrl-ratelimit: 0\nremote-control:\n  control-enable: no\nzone:\n  \
              name: types.example\n  zonefile: \"{}\"\n",
@@ -36,7 +41,7 @@ impl Nsd {
         std::fs::write(&path, conf).unwrap();
         let mut command = Command::new("nsd");
         command.arg("-d").arg("-c").arg(path).stdout(Stdio::null()).stderr(Stdio::null());
-        let nsd = Nsd { child: command.spawn().unwrap(), dir, port };
+        let nsd = Nsd { child: command.spawn().unwrap(), dir, port, tls };
         until("nsd listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
         nsd
     }
@@ -132,6 +137,97 @@ fn same_spelling(line: &str) -> String {
         _ => {}
     }
     words.join(" ")
+}
+
+/// Passes questions on from HTTPS to a port for datagrams.
+const GATEWAY: &str = r#"
+import http.server, socket, ssl, sys
+class Gateway(http.server.BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+    def log_message(self, *args): pass
+    def do_POST(self):
+        question = self.rfile.read(int(self.headers['Content-Length']))
+        good = self.path == '/dns-query' and self.headers['Content-Type'] == 'application/dns-message'
+        if good:
+            s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            s.sendto(question, ('127.0.0.1', int(sys.argv[1])))
+            answer = s.recv(65535)
+        else:
+            answer = b'no such path'
+        self.send_response(200 if good else 404)
+        self.send_header('Content-Type', 'application/dns-message' if good else 'text/plain')
+        self.send_header('Content-Length', str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Gateway)
+tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+tls.load_cert_chain('server.crt', 'server.key')
+server.socket = tls.wrap_socket(server.socket, server_side=True)
+print(server.server_port, flush=True)
+server.serve_forever()
+"#;
+
+#[test]
+fn over_tls_and_https_it_is_the_same() {
+    if !have("nsd") || !have("python3") {
+        return;
+    }
+    let nsd = Nsd::start();
+    let mut command = Command::new("python3");
+    command.args(["-c", GATEWAY, &nsd.port.to_string()]).current_dir(&nsd.dir);
+    let mut gateway = Tool::spawn(command);
+    let (https, tls) = (gateway.line(), nsd.tls.to_string());
+    let ca = nsd.dir.join("ca.crt").display().to_string();
+    for (name, kind) in [("a.types.example", "A"), ("types.example", "SOA"), ("types.example", "ANY")] {
+        let plain = ours(&nsd, name, kind, &["--tcp"]);
+        let secured = |over: &str, port: &str, server: &str, more: &[&str]| {
+            let mut command = Command::new(tool("dnsquery"));
+            command
+                .args([name, "-t", kind, server, "-p", port, "--no-recursion", "--no-idn", "--over", over])
+                .args(more);
+            let out = command.output().unwrap();
+            let text = String::from_utf8_lossy(&out.stdout).into_owned();
+            let answers = text.lines().filter(|l| l.starts_with("Answer ")).filter_map(|l| l.split_once(": "));
+            let answers: Vec<&str> = answers.map(|(_, l)| l).collect();
+            (out.status.code(), lines(&answers.join("\n")), String::from_utf8_lossy(&out.stderr).into_owned())
+        };
+        assert!(!plain.is_empty());
+        for (over, port) in [("tls", &tls), ("https", &https)] {
+            let (code, answers, said) = secured(
+                over,
+                port,
+                "@localhost",
+                &["--ca", &ca, "--tries", "1", "--timeout", "30s", "--total-timeout", "60s"],
+            );
+            assert_eq!((code, &answers), (Some(0), &plain), "{over}: {name} {kind}: {said}");
+            // Who cannot prove who it is has not answered.
+            let (code, answers, said) =
+                secured(over, port, "@localhost", &["--tries", "1", "--timeout", "30s", "--total-timeout", "60s"]);
+            assert_eq!((code, answers.len()), (Some(6), 0), "{over}: {said}");
+            assert!(said.contains("certificate verify failed"), "{over}: {said}");
+            let wrong = [
+                "--ca",
+                &ca,
+                "--tries",
+                "1",
+                "--timeout",
+                "30s",
+                "--total-timeout",
+                "60s",
+                "--server-name",
+                "other.example",
+            ];
+            let (code, _, said) = secured(over, port, "@localhost", &wrong);
+            assert!(code == Some(6) && said.contains("hostname mismatch"), "{over}: {said}");
+        }
+        let (code, _, said) = secured(
+            "https",
+            &https,
+            "@localhost",
+            &["--ca", &ca, "--tries", "1", "--timeout", "30s", "--total-timeout", "60s", "--path", "/elsewhere"],
+        );
+        assert!(code == Some(7) && said.contains("answers 404 to a question"), "{said}");
+    }
 }
 
 /// Types that kdig does not know by name.
