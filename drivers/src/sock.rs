@@ -4,8 +4,8 @@ use proto_core::{Addr, ConnectOpts, Peer, Reason};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, Protocol, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType, bind, connect, getpeername, getsockname,
-    listen, socket_with, sockopt,
+    AddressFamily, Protocol, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType, bind, connect, getpeername,
+    getsockname, listen, socket_with, sockopt,
 };
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;

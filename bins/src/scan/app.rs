@@ -510,7 +510,9 @@ impl Scan {
                     self.datagram(socket, Some(Verdict::Known(State::Open, Why::Response)), cx);
                 }
             }
-            Input::Unreachable { socket, why } if !self.is_raw(socket) => self.datagram(socket, Some(Verdict::of(why)), cx),
+            Input::Unreachable { socket, why } if !self.is_raw(socket) => {
+                self.datagram(socket, Some(Verdict::of(why)), cx)
+            }
             Input::Writable(_) => self.pump(cx),
             Input::Answer(id, answer) if id.part() == KEEPER => self.kept(id, &answer, cx),
             Input::Answer(..) => self.slurp(&input, cx),

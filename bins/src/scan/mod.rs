@@ -26,9 +26,9 @@ pub mod scripted;
 pub mod services;
 mod state;
 mod sweep;
-mod syn;
 #[cfg(test)]
 mod sweep_tests;
+mod syn;
 mod table;
 pub mod targets;
 

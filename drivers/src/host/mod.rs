@@ -346,9 +346,10 @@ impl<A: App + 'static> Host<A> {
     /// The op wants a socket for a token that is gone, or has one.
     pub fn is_misplaced(&mut self, op: &Op<A::Job, A::Msg>) -> bool {
         match *op {
-            Op::Connect { conn: t, .. } | Op::Listen { listener: t, .. } | Op::Udp { socket: t, .. } | Op::Raw { socket: t, .. } => {
-                !self.table.engage(t)
-            }
+            Op::Connect { conn: t, .. }
+            | Op::Listen { listener: t, .. }
+            | Op::Udp { socket: t, .. }
+            | Op::Raw { socket: t, .. } => !self.table.engage(t),
             _ => false,
         }
     }

@@ -87,9 +87,9 @@ impl<A: App + 'static, P: Poller> Ready<A, P> {
             NetOp::Udp(t, at, to) => sock::datagram(at.as_ref(), to.as_ref(), true)
                 .and_then(|fd| self.bound(t, fd, Kind::Datagram))
                 .map_err(|e| (t, e)),
-            NetOp::Raw(t, at, protocol) => sock::raw(at, protocol, true)
-                .and_then(|fd| self.bound(t, fd, Kind::Datagram))
-                .map_err(|e| (t, e)),
+            NetOp::Raw(t, at, protocol) => {
+                sock::raw(at, protocol, true).and_then(|fd| self.bound(t, fd, Kind::Datagram)).map_err(|e| (t, e))
+            }
             NetOp::SendTo(t, to, data) => {
                 self.send_to(t, to, data);
                 Ok(())

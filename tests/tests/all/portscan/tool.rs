@@ -5,7 +5,7 @@ use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
-use tests::process::{Ended, RuntimeDir, Tool, tool};
+use tests::process::{Ended, RuntimeDir, Tool, have, tool};
 use tests::pty::Terminal;
 use tests::scenario::drivers;
 
@@ -120,7 +120,6 @@ fn bad_input_is_named() {
         (&["-iL", "/none", "22"], 2, "cannot read '/none': not found"),
         (&["127.0.0.1", "22", "--diff", "/none"], 2, "cannot read '/none': not found"),
         (&["no.such.host.invalid", "22"], 3, "cannot resolve 'no.such.host.invalid': "),
-        (&["127.0.0.1", "22", "--syn"], 9, "SYN scan needs "),
     ] {
         let ended = run(args);
         let line = ended.stderr.lines().last().unwrap_or_default();
@@ -390,6 +389,55 @@ fn ipv6_is_scanned_like_ipv4() {
     let port = listener.local_addr().expect("an address").port().to_string();
     for args in [["::1", &port, "-q"], ["-6", "localhost", &port]] {
         assert_eq!(run(&args).stdout, format!("PORT STATE\n{port}/tcp open\n"), "{args:?}");
+    }
+}
+
+/// Runs it as somebody who may not open raw sockets, if we may give that up.
+fn without_rights(args: &[&str]) -> Option<Ended> {
+    if !rustix::process::geteuid().is_root() {
+        return Some(run(args));
+    }
+    if !have("setpriv") {
+        return None;
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--bounding-set", "-net_raw", "--"]).arg(tool("portscan")).args(args);
+    Some(Tool::spawn(command).wait())
+}
+
+#[test]
+fn half_open_scans_need_a_right() {
+    let (_listeners, ports) = listen("127.77.14.1", 1);
+    let port = ports[0].to_string();
+    let text = "portscan: SYN scan needs CAP_NET_RAW";
+    let Some(ended) = without_rights(&["127.77.14.1", &port, "-sS"]) else { return };
+    assert_eq!((ended.code, ended.stdout, ended.stderr), (Some(9), String::new(), format!("{text}\n")));
+    let Some(ended) = without_rights(&["127.77.14.1", &port, "--scan", "auto"]) else { return };
+    let (out, err) = (format!("PORT STATE\n{port}/tcp open\n"), format!("{text}; using connect scan\n"));
+    assert_eq!((ended.code, ended.stdout, ended.stderr), (Some(0), out, err));
+}
+
+#[test]
+fn half_open_scans_on_every_driver() {
+    let (listeners, ports) = listen("127.77.15.1", 1);
+    if run(&["127.77.15.1", &ports[0].to_string(), "--syn"]).code == Some(9) {
+        return eprintln!("passed over: no raw sockets here");
+    }
+    let (lo, hi) = (ports[0] - 100, ports[0] + 100);
+    for driver in drivers() {
+        run(&["127.77.15.1", &ports[0].to_string(), "--syn", "--driver", driver]);
+        // Nobody was connected to anything.
+        listeners[0].set_nonblocking(true).expect("a socket");
+        assert!(listeners[0].accept().is_err(), "{driver}");
+        let both = ["--syn", "--scan=connect"].map(|how| {
+            let args = ["127.77.15.1", &format!("{lo}-{hi}"), how, "--all", "--reason", "-q", "--driver", driver];
+            let ended = run(&args);
+            assert_eq!(ended.code, Some(0), "{driver}: {}", ended.stderr);
+            ended.stdout
+        });
+        assert_eq!(both[0], both[1], "{driver}");
+        assert!(both[0].contains(&format!("{}/tcp open", ports[0])), "{driver}: {}", both[0]);
+        assert!(listeners[0].accept().is_ok(), "{driver}: it was, by the other scan");
     }
 }
 
