@@ -6,11 +6,13 @@
 //! cargo run --release -p tests --bin bench -- http --size 100,10000 --conns 64,1000
 //! cargo run --release -p tests --bin bench -- tls --what handshakes,requests,bulk,idle
 //! cargo run --release -p tests --bin bench -- relay --what short,messages,bulk
+//! cargo run --release -p tests --bin bench -- scan
 //! ```
 #![allow(clippy::print_stdout)]
 mod http;
 mod load;
 mod relay;
+mod scan;
 mod server;
 mod tls;
 mod yardstick;
@@ -41,6 +43,8 @@ enum What {
     Http(http::Http),
     /// Proxies: short connections, small messages and bulk per CPU-second.
     Relay(relay::Relay),
+    /// Port scanners: all ports of a loopback address per CPU-second.
+    Scan(scan::Scan),
     /// TLS: handshakes, small answers and bulk per server-CPU-second, and memory.
     Tls(tls::Tls),
     /// Runs the yardstick tokio-rustls.
@@ -212,6 +216,7 @@ fn main() -> io::Result<()> {
         What::Echo(args) => echo(&args),
         What::Idle(args) => idle(&args),
         What::Relay(args) => relay::run(&args),
+        What::Scan(args) => scan::run(&args),
         What::Http(args) => http::run(&args),
         What::Tls(args) => tls::run(&args),
         What::ServeTls { port, cert, key } => tls::serve(port, &cert, &key),
