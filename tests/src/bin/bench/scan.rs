@@ -52,11 +52,14 @@ pub fn run(args: &Scan) -> io::Result<()> {
     let own = tool("portscan").display().to_string();
     let mut all: Vec<(String, String)> = Vec::new();
     for name in args.only.iter().filter(|n| n.as_str() != "nmap" || have("nmap")) {
-        all.push((name.clone(), match name.as_str() {
-            "nmap" => "nmap -sT -T4 -n -Pn -p- {host}".into(),
-            "syn" => format!("{own} {{host}} - --syn"),
-            driver => format!("{own} {{host}} - --driver {driver}"),
-        }));
+        all.push((
+            name.clone(),
+            match name.as_str() {
+                "nmap" => "nmap -sT -T4 -n -Pn -p- {host}".into(),
+                "syn" => format!("{own} {{host}} - --syn"),
+                driver => format!("{own} {{host}} - --driver {driver}"),
+            },
+        ));
     }
     for peer in &args.peer {
         let (name, command) = peer.split_once('=').ok_or_else(|| io::Error::other("--peer wants NAME=COMMAND"))?;
