@@ -46,8 +46,7 @@ pub fn take(fd: &OwnedFd) -> Option<Reason> {
         return None;
     }
     let bytes: Vec<u8> = control.iter().flat_map(|word| word.to_ne_bytes()).collect();
-    let used = usize::try_from(message.msg_controllen).unwrap_or_default();
-    find(bytes.get(..used)?)
+    find(bytes.get(..message.msg_controllen)?)
 }
 
 /// The first error among control messages.
@@ -61,7 +60,7 @@ fn find(mut control: &[u8]) -> Option<Reason> {
         if known.contains(&kind) {
             return reason(control.get(HEAD..len)?);
         }
-        control = control.get(len.max(HEAD).next_multiple_of(word)..)?;
+        control = control.get(len.max(HEAD).checked_next_multiple_of(word)?..)?;
     }
     None
 }

@@ -42,6 +42,7 @@ mod conns;
 pub mod dns;
 pub mod echo;
 mod fault;
+pub mod half_open;
 pub mod http1;
 mod input;
 mod layer;

@@ -1,4 +1,4 @@
-//! The app: finds out what to scan, sends the probes that [`Sweep`] wants, and tells it what becomes of them.
+//! The app: finds out what to scan, sends the probes that `Sweep` wants, and tells it what becomes of them.
 mod begin;
 mod end;
 mod half;
@@ -16,6 +16,7 @@ use crate::slurp::Slurp;
 use core::convert::Infallible;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
+use proto_core::tls::ClientSetup;
 use proto_core::{Addr, App, Bytes, ConnectOpts, Cx, Deadline, Input, Instant, Op, Reason, Signal, Slots, Token};
 use std::collections::BTreeSet;
 use talk::Talks;
@@ -83,6 +84,8 @@ pub struct Scan {
     probes: Slots<Probe>,
     raw: Option<half::Raw>,
     talks: Talks,
+    /// Who greets open ports, with `--tls`.
+    tls: Option<ClientSetup>,
     began: Instant,
     /// Targets that an earlier run has done.
     before: u64,
@@ -127,6 +130,7 @@ impl Scan {
             probes: Slots::default(),
             raw: None,
             talks: Talks::default(),
+            tls: None,
             began: Instant::default(),
             before: 0,
             keeper: None,
@@ -209,8 +213,7 @@ impl Scan {
         }
         let heard = sweep.heard(target, cx.now);
         if self.o.banner && heard {
-            self.talks.begin(conn, target, cx.now.after(talk::WAIT.min(self.o.timeout)));
-            return;
+            return self.listen_to(conn, target, cx);
         }
         cx.abort(conn);
         self.known(target, State::Open, Why::SynAck, None, cx);
@@ -372,15 +375,11 @@ impl Scan {
             Input::Eof(t) if Some(t) == self.stdin => self.answered(&[], true, cx),
             Input::Bytes(t, chunk) => self.heard_bytes(t, &chunk, cx),
             Input::Eof(t) => self.hung_up(t, cx),
-            Input::Bound { socket, local } => {
-                if !self.raw_bound(socket, &local, cx) {
-                    self.datagram(socket, None, cx);
-                }
-            }
-            Input::Datagram { socket, from, data } => {
-                if !self.packet(socket, &from, data, cx) {
-                    self.datagram(socket, Some(Verdict::Known(State::Open, Why::Response)), cx);
-                }
+            Input::Bound { socket, ref local } if self.raw_bound(socket, local, cx) => {}
+            Input::Bound { socket, .. } => self.datagram(socket, None, cx),
+            Input::Datagram { socket, ref from, data } if self.packet(socket, from, data, cx) => {}
+            Input::Datagram { socket, .. } => {
+                self.datagram(socket, Some(Verdict::Known(State::Open, Why::Response)), cx)
             }
             Input::Unreachable { socket, why } if !self.is_raw(socket) => {
                 self.datagram(socket, Some(Verdict::of(why)), cx)

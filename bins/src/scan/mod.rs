@@ -5,7 +5,7 @@
 //! | `ports`, `targets`, `services` | what to scan, and what it is called |
 //! | `order`, `pace` | in which order, how fast |
 //! | `sweep` | the scan itself: which probe is next, what became of it. Pure, without a driver |
-//! | `syn`, `probes` | packets of a half-open scan, questions to UDP services |
+//! | `probes` | questions to UDP services; the packets of a half-open scan are `proto_core::half_open` |
 //! | `found` | what is kept of the answers |
 //! | `report`, `json` | how it is shown |
 //! | `state`, `compare` | going on with an earlier scan; what has changed since one |
@@ -28,7 +28,6 @@ mod state;
 mod sweep;
 #[cfg(test)]
 mod sweep_tests;
-mod syn;
 mod table;
 pub mod targets;
 
@@ -38,6 +37,7 @@ pub use options::Options;
 
 use core::fmt;
 use proto_core::Reason;
+use proto_core::half_open::mix;
 
 /// What a port is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -168,14 +168,6 @@ impl Verdict {
             | Reason::Locked(_) => Verdict::Local,
         }
     }
-}
-
-/// Mixes the bits of a number (the finalizer of SplitMix64), for shuffles and digests.
-fn mix(n: u64) -> u64 {
-    let n = n.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let n = (n ^ n >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let n = (n ^ n >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    n ^ n >> 31
 }
 
 #[cfg(test)]

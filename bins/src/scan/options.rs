@@ -93,6 +93,8 @@ pub struct Options {
     pub form: Form,
     /// Read what an open port says first.
     pub banner: bool,
+    /// Greet it with TLS, and tell whose certificate comes.
+    pub tls: bool,
     /// In an order that a seed decides.
     pub randomize: bool,
     /// The seed; `None`: from the driver.
@@ -138,6 +140,7 @@ impl Default for Options {
             aligned: false,
             form: Form::Text,
             banner: false,
+            tls: false,
             randomize: false,
             seed: None,
             shard: (0, 1),

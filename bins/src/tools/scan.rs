@@ -107,6 +107,9 @@ pub struct PortScanTool {
     /// The first 256 bytes that an open port sends
     #[arg(long, help_heading = "Output")]
     banner: bool,
+    /// Greet open ports with TLS: version, subject and ALPN, or what they say instead (implies --banner)
+    #[arg(long, conflicts_with_all = ["udp", "syn"], help_heading = "Output")]
+    tls: bool,
     /// Align the columns
     #[arg(long, help_heading = "Output")]
     table: bool,
@@ -119,6 +122,8 @@ pub struct PortScanTool {
     /// A line per host, as nmap -oG - has it (also -oG -)
     #[arg(long, help_heading = "Output")]
     grepable: bool,
+    #[arg(long, value_name = "-", value_parser = ["-"], allow_hyphen_values = true, hide = true)]
+    grepable_to: Option<String>,
     /// Print what opened and closed since an earlier --json or --ndjson; 10 if anything did
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     diff: Option<String>,
@@ -187,7 +192,7 @@ impl PortScanTool {
             (_, true) => Some(Listed::Open),
             _ => None,
         };
-        let form = match (self.json, self.ndjson, self.grepable) {
+        let form = match (self.json, self.ndjson, self.grepable || self.grepable_to.is_some()) {
             (true, ..) => Form::Json,
             (_, true, _) => Form::Lines,
             (.., true) => Form::Grepable,
@@ -219,7 +224,8 @@ impl PortScanTool {
             reason: self.reason,
             aligned: self.table,
             form,
-            banner: self.banner,
+            banner: self.banner || self.tls,
+            tls: self.tls,
             randomize: self.randomize,
             seed: self.driver.seed,
             shard: self.shard.unwrap_or((0, 1)),
@@ -263,7 +269,7 @@ impl Tool for PortScanTool {
     fn spell(arg: OsString) -> OsString {
         match arg.to_str() {
             Some("-iL") => "--input-list".into(),
-            Some("-oG") => "--grepable".into(),
+            Some("-oG") => "--grepable-to".into(),
             Some("-sU") => "--udp".into(),
             Some("-sS") => "--syn".into(),
             Some("-sT") => "--scan=connect".into(),

@@ -5,8 +5,8 @@ use super::super::state::Saved;
 use super::super::sweep::{Settings, Sweep};
 use super::super::targets::MOST;
 use super::super::{compare, mix, report};
-use super::{Found, SAVE, SHOW, Scan, ScanCx, Stage};
-use crate::outcome::Failure;
+use super::{Found, SAVE, SHOW, Scan, ScanCx, Stage, talk};
+use crate::outcome::{Code, Failure};
 use crate::text::Thousands;
 use rand_core::RngCore;
 
@@ -97,6 +97,12 @@ impl Scan {
             self.note(&text, cx);
         }
         self.window = window;
+        if self.o.tls {
+            match talk::curious() {
+                Ok(setup) => self.tls = Some(setup),
+                Err(why) => return self.fail(&Failure::new(Code::Local, format!("TLS: {why}")), cx),
+            }
+        }
         let settings = Settings { window, timeout: self.o.timeout, retries: self.o.retries, rate: self.o.rate };
         let order = Order::new(pairs, self.seed, self.o.shard);
         let mut sweep = Sweep::new(order, self.o.ports.len(), settings, cx.now);

@@ -5,10 +5,10 @@
 use super::{PROBES, Scan, ScanCx, Stage};
 use crate::outcome::{Code, Failure};
 use crate::scan::options::How;
-use crate::scan::syn::{self, Half};
 use crate::scan::{State, Why};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
+use proto_core::half_open::{PROTOCOL, Prober};
 use proto_core::{Addr, Op, Reason, Slots, Token};
 use rand_core::RngCore;
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ const HOSTS: usize = 4096;
 /// See the module.
 #[derive(Debug)]
 pub struct Raw {
-    half: Half,
+    prober: Prober,
     /// Of IPv4 and IPv6.
     sockets: [Option<Token>; 2],
     /// Those that are not open yet.
@@ -40,13 +40,13 @@ impl Scan {
         let sockets = any.map(|at| {
             self.targets.has_family(at.is_ipv6()).then(|| {
                 let socket = cx.token(PROBES);
-                cx.op(Op::Raw { socket, at, protocol: syn::PROTOCOL });
+                cx.op(Op::Raw { socket, at, protocol: PROTOCOL });
                 socket
             })
         });
         let opening = sockets.iter().flatten().count();
-        let half = Half::new(cx.rng().next_u64());
-        self.raw = Some(Raw { half, sockets, opening, us: BTreeMap::new(), routes: Slots::default() });
+        let prober = Prober::new(cx.rng().next_u64());
+        self.raw = Some(Raw { prober, sockets, opening, us: BTreeMap::new(), routes: Slots::default() });
         self.stage = Stage::Opening;
         true
     }
@@ -109,7 +109,7 @@ impl Scan {
             raw.routes.insert(socket, target);
             return;
         };
-        let packet = raw.half.syn(*us, SocketAddr::new(ip, port));
+        let packet = raw.prober.syn(*us, SocketAddr::new(ip, port));
         let socket = if ip.is_ipv4() { raw.sockets[0] } else { raw.sockets[1] };
         if let Some(socket) = socket {
             // A raw socket of IPv6 insists on port 0.
@@ -123,7 +123,7 @@ impl Scan {
         let ip = from.ip();
         let known = self.targets.place(ip).and_then(|host| {
             let us = raw.us.get(&u32::try_from(host).ok()?)?;
-            let answer = raw.half.answer(*us, ip, packet)?;
+            let answer = raw.prober.answer(*us, ip, packet)?;
             let port = u64::from(self.o.ports.place(answer.port)?);
             Some((host * u64::from(self.o.ports.len().max(1)) + port, answer.open))
         });

@@ -143,7 +143,7 @@ fn services_columns_and_rows_are_chosen() {
             format!("{:<9} STATE\n{:<9} closed\n{:<9} open\n", "PORT", format!("{closed}/tcp"), format!("{open}/tcp")),
         ),
         (
-            &["-oG", "--all"],
+            &["-oG", "-", "--all"],
             format!(
                 "Host: 127.77.3.1 ()\tPorts: {closed}/closed/tcp//{}///, {open}/open/tcp//{}///\n",
                 name(closed),
@@ -193,6 +193,27 @@ fn banners_are_bounded_and_escaped() {
         let ended = run(&["127.77.5.1", &ports[0].to_string(), "--banner", "--driver", driver]);
         let want = format!("PORT STATE BANNER\n{}/tcp open {}\n", ports[0], "\\x1b[2J".repeat(64));
         assert_eq!((ended.stdout, ended.code), (want, Some(0)), "{driver}");
+    }
+}
+
+#[test]
+fn certificates_of_open_ports_are_told_and_other_greetings_too() {
+    let world = crate::https::World::dated();
+    let secure = world.serve("", tests::secure::Ending::Goodbye);
+    let (plain, mut ports) = listen("127.0.0.1", 1);
+    std::thread::spawn(move || {
+        for stream in plain.iter().flat_map(TcpListener::incoming).flatten() {
+            let _ = (&stream).write_all(b"220 mail ESMTP\r\n");
+        }
+    });
+    ports.push(secure.port);
+    let [mail, https] = ports[..] else { panic!("{ports:?}") };
+    for driver in drivers() {
+        let ended = run(&["127.0.0.1", &format!("{mail},{https}"), "--tls", "--driver", driver]);
+        let rows = [format!("{mail}/tcp open 220 mail ESMTP\n"), format!("{https}/tcp open TLSv1.3 CN=localhost\n")];
+        let order = if mail < https { [0, 1] } else { [1, 0] };
+        let want = order.map(|i| rows[i].as_str()).concat();
+        assert_eq!((ended.stdout, ended.code), (format!("PORT STATE BANNER\n{want}"), Some(0)), "{driver}");
     }
 }
 
@@ -368,7 +389,7 @@ fn datagrams() {
             let _ = echo.send_to(b"here", from);
         }
     });
-    let mut ports = vec![open, silent, gone];
+    let mut ports = [open, silent, gone];
     ports.sort_unstable();
     let list: Vec<String> = ports.iter().map(u16::to_string).collect();
     for driver in drivers() {
