@@ -169,6 +169,12 @@ fn it_says_what_nmap_says() {
         for (port, state) in states(&ours) {
             assert_eq!(&state, theirs.get(&port).unwrap_or(&closed), "port {port} of {there}, half-open\n{ours}");
         }
+        // Datagrams: refused, and swallowed.
+        let nmap = [&["-sU", "-n", "-Pn", "-T4", "--max-retries", "1", "-p", "4000-4002", there], flags].concat();
+        let theirs = states(&network.run("nmap", &nmap).0);
+        let ours = states(&network.run(portscan, &["--udp", there, "4000-4002", "--all"]).0);
+        let want = [(4000, "closed"), (4001, "open|filtered"), (4002, "closed")].map(|(p, s)| (p, s.to_string()));
+        assert_eq!((&ours, &theirs), (&want.clone().into(), &want.into()), "{there}");
         eprintln!("{there}: nmap {their_time:?}, portscan {our_time:?}");
     }
 }
