@@ -4,11 +4,13 @@
 //! Invariant: every token ends with exactly one `Closed`, every question and job with exactly one answer.
 mod files;
 mod letters;
+mod net_op;
 mod relay;
 mod streams;
 mod timers;
 
 pub use letters::{Mail, Post, Sender, mailbox};
+pub use net_op::NetOp;
 pub use timers::Due;
 use timers::Linger;
 
@@ -19,36 +21,14 @@ use crate::record::Recorder;
 use crate::workers::Workers;
 use crate::{signals, stdio, terminal};
 use proto_core::{
-    Addr, Answer, App, Ask, Bytes, ConnectOpts, Counters, Cx, Env, Flight, Input, Instant, Listener, Lost, Op, OpId,
-    Reason, Shard, Start, Table, Token, Trouble, Tty, Wall,
+    Addr, Answer, App, Ask, Bytes, Counters, Cx, Env, Flight, Input, Instant, Listener, Lost, Op, OpId, Reason, Shard,
+    Start, Table, Token, Trouble, Tty, Wall,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::IsTerminal;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// The ops that a driver must do itself.
-#[derive(Debug)]
-pub enum NetOp {
-    /// See [`Op::Connect`].
-    Connect(Token, Addr, ConnectOpts),
-    /// See [`Op::Listen`].
-    Listen(Token, Addr),
-    /// See [`Op::Udp`]: bind, peer.
-    Udp(Token, Option<Addr>, Option<Addr>),
-    /// See [`Op::Raw`].
-    Raw(Token, IpAddr, u8),
-    /// See [`Op::SendTo`].
-    SendTo(Token, Option<Addr>, Vec<u8>),
-    /// See [`Op::Close`]; the linger time runs already.
-    Close(Token),
-    /// See [`Op::Abort`].
-    Abort(Token),
-    /// See [`Ask::SocketInfo`].
-    Info(OpId, Token),
-}
 
 /// How a driver presents itself to the app.
 #[derive(Clone, Debug)]
