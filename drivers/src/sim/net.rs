@@ -161,7 +161,7 @@ impl World {
         let all = self.filters.get(there.0).filter(|_| there != from)?;
         all.iter().find(|(ports, _)| ports.contains(&to.port())).map(|(_, filter)| *filter)
     }
-    /// Begins to connect; the node hears of the end by a [`Local`] event.
+    /// Begins to connect; the node hears of the end by a `Local` event.
     pub fn connect(&mut self, node: NodeId, token: Token, to: &Addr, bind: Option<&Addr>) -> Result<u64, Reason> {
         let local = match (bind, to) {
             (Some(at), _) => self.pick(node, at)?,
