@@ -181,3 +181,55 @@ pub const HICKORY_TAKES: &[(&str, &str)] = &[
     ("compressed name where none may be", "RFC 3597 4: it reads it all the same"),
     ("compression pointer into the header", "RFC 1035 4.1.4: it takes any earlier offset"),
 ];
+
+/// What `hickory-proto` refuses and we take: a part of its words, and why we are right to take it.
+pub const HICKORY_REFUSES: &[(&str, &str)] = &[
+    ("overlapping labels", "labels that run into the pointer that led to them: they end at 255 bytes here"),
+    (
+        "incorrect rdata length",
+        "data that it reads by its meaning, as of type 0, of HINFO of one text, of NAPTR and SVCB",
+    ),
+    ("unexpected record with length", "data of no bytes of a type that has no form here"),
+];
+
+/// Owner, type, class and TTL of each record.
+pub type Heads = Vec<(Vec<u8>, u16, u16, u32)>;
+
+/// What `hickory-proto` holds of the records that are not about the message itself (OPT, TSIG).
+///
+/// # Errors
+/// Its words.
+pub fn hickory_heads(bytes: &[u8]) -> Result<Heads, String> {
+    let m = HickoryMessage::from_bytes(bytes).map_err(|e| e.to_string())?;
+    let all = m.answers.iter().chain(&m.authorities).chain(&m.additionals);
+    all.map(|r| {
+        let mut owner = Vec::new();
+        for label in r.name.iter() {
+            owner.push(label.len() as u8);
+            owner.extend_from_slice(label);
+        }
+        owner.push(0);
+        Ok((owner, u16::from(r.record_type()), u16::from(r.dns_class), r.ttl))
+    })
+    .collect()
+}
+
+/// A difference from `hickory-proto` that the tables do not explain.
+pub fn unexplained_by_hickory(bytes: &[u8]) -> Option<String> {
+    let read = |k: &Type| HICKORY_READS.contains(k) || k.name().is_none();
+    if !kinds(bytes).iter().all(read) {
+        return None; // it does not look into these
+    }
+    match (ours(bytes), hickory_heads(bytes)) {
+        (Ok(a), Ok(b)) => {
+            let own = |r: &&(Vec<u8>, u16, u16, u32, Vec<u8>)| ![Type::OPT.0, Type::TSIG.0].contains(&r.1);
+            let a: Heads = a.iter().filter(own).map(|r| (r.0.clone(), r.1, r.2, r.3)).collect();
+            (a != b).then(|| format!("we hold {a:?}, hickory {b:?}"))
+        }
+        (Err(_), Err(_)) => None,
+        (Err(f), Ok(_)) if HICKORY_TAKES.iter().any(|(what, _)| *what == f.what) => None,
+        (Err(f), Ok(_)) => Some(format!("we refuse ({f}), hickory takes it")),
+        (Ok(_), Err(why)) if HICKORY_REFUSES.iter().any(|(words, _)| why.contains(words)) => None,
+        (Ok(_), Err(why)) => Some(format!("we take it, hickory refuses: {why}")),
+    }
+}

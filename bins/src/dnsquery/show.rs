@@ -2,7 +2,7 @@
 use super::idn;
 use crate::text::{Escaped, span};
 use core::fmt::Write;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use proto_core::dns::{
     Asked, Dropped, Edns, EdnsOption, Header, Message, PORT, Rcode, Record, Reply, Section, Type, Via, ede_name,
@@ -115,7 +115,7 @@ fn none(m: &Message<'_>, asked: Option<&Asked>, code: Rcode) -> String {
         Rcode::NAME_ERROR => format!("No such name: {}\n", asked.name),
         Rcode::NO_ERROR if !has => format!("No {} records for {}\n", asked.kind, asked.name),
         Rcode::NO_ERROR => String::new(),
-        code => format!("The server answers {} ({code})\n", words(code)),
+        code => format!("The server answers {} ({code}) for {}\n", words(code), asked.name),
     }
 }
 
@@ -165,8 +165,26 @@ pub fn option_text(option: &EdnsOption<'_>) -> String {
             let code = u16::from_be_bytes([*a, *b]);
             format!("{code} ({}) \"{}\"", ede_name(code).unwrap_or("unknown"), Escaped(text))
         }
-        (_, data) => data.iter().map(|b| format!("{b:02x}")).collect(),
+        (EdnsOption::SUBNET, data) => subnet(data).unwrap_or_else(|| hex(data)),
+        (_, data) => hex(data),
     }
+}
+
+fn hex(data: &[u8]) -> String {
+    data.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// `192.0.2.0/24/0`: address, its bits, and for how many of them the answer holds (RFC 7871 6), as dig shows it.
+fn subnet(data: &[u8]) -> Option<String> {
+    let (&[_, family, bits, scope], address) = data.split_first_chunk()?;
+    let mut all = [0; 16];
+    all.get_mut(..address.len())?.copy_from_slice(address);
+    let ip: IpAddr = match family {
+        1 if address.len() <= 4 => IpAddr::from(*all.first_chunk::<4>()?),
+        2 => IpAddr::from(all),
+        _ => return None,
+    };
+    Some(format!("{ip}/{bits}/{scope}"))
 }
 
 /// The lines after the reply: who sent it, how long it took, what was dropped.
@@ -210,5 +228,17 @@ mod tests {
     fn times_to_live() {
         let texts = [0, 59, 300, 3600, 90_061, 604_800].map(units);
         assert_eq!(texts, ["0s", "59s", "5m", "1h", "1d1h1m1s", "1w"]);
+    }
+
+    #[test]
+    fn options_as_text() {
+        let text = |code, data: &[u8]| option_text(&EdnsOption { code, data });
+        assert_eq!(text(EdnsOption::SUBNET, &[0, 1, 24, 16, 192, 0, 2]), "192.0.2.0/24/16");
+        assert_eq!(text(EdnsOption::SUBNET, &[0, 2, 32, 0, 0x20, 1, 0xd, 0xb8]), "2001:db8::/32/0");
+        for bad in [&[0, 1, 24][..], &[0, 1, 24, 0, 1, 2, 3, 4, 5], &[0, 3, 0, 0], &[0, 2, 128, 0].repeat(6)] {
+            assert_eq!(text(EdnsOption::SUBNET, bad), hex(bad));
+        }
+        assert_eq!(text(EdnsOption::NSID, b"ns1\n"), "\"ns1\\n\"");
+        assert_eq!(text(EdnsOption::COOKIE, &[1, 0xab]), "01ab");
     }
 }

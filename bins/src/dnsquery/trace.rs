@@ -1,7 +1,7 @@
 //! From the root to the answer, referral by referral.
 use super::show::{self, Style};
 use core::net::{IpAddr, SocketAddr};
-use proto_core::dns::{Domain, Message, Rcode, Reply, Section, Type};
+use proto_core::dns::{Asked, Domain, Message, Rcode, Reply, Section, Type};
 
 /// Referrals that are followed.
 const DEPTH_MAX: usize = 24;
@@ -61,7 +61,7 @@ impl Default for Trace {
 
 impl Trace {
     /// Looks at a reply; the lines to print, and what to do next.
-    pub fn step(&mut self, reply: &Reply, asked: &Domain, style: &Style) -> (String, Next) {
+    pub fn step(&mut self, reply: &Reply, asked: &Asked, style: &Style) -> (String, Next) {
         let Ok(m) = Message::parse(&reply.bytes) else { return (String::new(), Next::Lame("no message")) };
         let records = || m.records().into_iter().flatten().flatten();
         let mut text = String::new();
@@ -69,7 +69,7 @@ impl Trace {
         let answered = m.header().flags.is_authoritative() || records().any(|r| r.section == Section::Answer);
         let next = match referral {
             _ if answered || m.rcode() != Rcode::NO_ERROR => {
-                text.push_str(&show::message(&m, None, style));
+                text.push_str(&show::message(&m, Some(asked), style));
                 Next::Answer
             }
             None => Next::Lame("neither an answer nor a referral"),
@@ -84,7 +84,7 @@ impl Trace {
                     .take(SERVERS_MAX)
                     .collect();
                 // Down only, and towards the name: else two zones could send us to and fro for ever.
-                if !asked.is_within(&zone) || !zone.is_within(&self.zone) || zone == self.zone {
+                if !asked.name.is_within(&zone) || !zone.is_within(&self.zone) || zone == self.zone {
                     Next::Lame("a referral that leads away from the name")
                 } else {
                     // Addresses of servers within the zone that refers: what else is told is not believed.

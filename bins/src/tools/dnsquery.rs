@@ -60,22 +60,22 @@ pub struct DnsQueryTool {
     #[arg(long, help_heading = "Many questions")]
     race: bool,
     /// Ask N times, and show how long it took
-    #[arg(long = "loop", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Many questions")]
+    #[arg(long = "loop", value_name = "N", conflicts_with_all = ["json", "ndjson", "short"], value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Many questions")]
     times: Option<u32>,
     /// Time from a reply to the next question of --loop
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration, help_heading = "Many questions")]
     interval: Duration,
     /// Follow the referrals from the root, or from @SERVER
-    #[arg(long, conflicts_with_all = ["file", "race", "times"])]
+    #[arg(long, conflicts_with_all = ["file", "race", "times", "json", "ndjson", "short"])]
     trace: bool,
     /// How long to wait for each reply
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration, help_heading = "Transport")]
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = wait, help_heading = "Transport")]
     timeout: Duration,
     /// How often to ask each server
     #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u8).range(1..=10), help_heading = "Transport")]
     tries: u8,
     /// How long all of it may take
-    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = duration, help_heading = "Transport")]
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = wait, help_heading = "Transport")]
     total_timeout: Duration,
     /// TCP from the start
     #[arg(long, conflicts_with = "no_tcp", help_heading = "Transport")]
@@ -184,6 +184,12 @@ fn kind(s: &str) -> Result<Type, String> {
 fn path(s: &str) -> Result<String, String> {
     let ok = s.starts_with('/') && s.bytes().all(|b| (0x21..0x7f).contains(&b) && b != b'#');
     if ok { Ok(s.into()) } else { Err(format!("'{}' is not a path such as /dns-query", s.escape_debug())) }
+}
+
+/// How long to wait for somebody: not at all is no wait.
+fn wait(s: &str) -> Result<Duration, String> {
+    let d = duration(s)?;
+    if d.is_zero() { Err(format!("'{s}' leaves no time for a reply")) } else { Ok(d) }
 }
 
 fn class(s: &str) -> Result<Class, String> {

@@ -136,9 +136,12 @@ impl<'m> Message<'m> {
         }
         Ok(records.at)
     }
-    /// What EDNS says, if there is an OPT record.
+    /// What EDNS says, if there is an OPT record in the additional section, where it belongs (RFC 6891 6.1.1).
     pub fn edns(&self) -> Option<Edns<'m>> {
-        self.records().ok()?.flatten().find_map(|r| Edns::of(&r))
+        if self.header().counts[3] == 0 {
+            return None;
+        }
+        self.records().ok()?.flatten().filter(|r| r.section == Section::Additional).find_map(|r| Edns::of(&r))
     }
     /// The response code, with the upper bits from EDNS.
     pub fn rcode(&self) -> Rcode {

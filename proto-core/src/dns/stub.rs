@@ -19,7 +19,7 @@ mod query;
 use super::{Class, Domain, Flags, Rcode, Type};
 use crate::{Deadline, Fault, Instant, Reason, Timers};
 use alloc::collections::{BTreeMap, VecDeque};
-use alloc::{sync::Arc, vec::Vec};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::net::SocketAddr;
 use core::time::Duration;
 use query::Query;
@@ -180,6 +180,10 @@ impl Dropped {
 pub struct Reply {
     /// The whole message, which [`super::Message::check`] has found in order.
     pub bytes: Vec<u8>,
+    /// How many of these bytes are the message; what follows is garbage.
+    pub len: usize,
+    /// Its code, with the upper bits from EDNS.
+    pub rcode: Rcode,
     /// Who sent it.
     pub server: SocketAddr,
     /// How it came.
@@ -229,7 +233,7 @@ pub enum Failed {
 /// All questions under way.
 #[derive(Debug, Default)]
 pub struct Stub {
-    queries: BTreeMap<QueryId, Query>,
+    queries: BTreeMap<QueryId, Box<Query>>,
     next: u64,
     acts: VecDeque<Act>,
     done: VecDeque<(QueryId, Result<Reply, Failed>)>,
@@ -241,7 +245,7 @@ impl Stub {
     pub fn ask(&mut self, asked: Asked, policy: &Arc<Policy>, now: Instant, rng: &mut impl RngCore) -> QueryId {
         let id = QueryId(self.next);
         self.next += 1;
-        self.queries.insert(id, Query::new(id, asked, policy.clone(), now));
+        self.queries.insert(id, Box::new(Query::new(id, asked, policy.clone(), now)));
         self.step(id, |q, acts| q.advance(now, rng, acts));
         id
     }

@@ -26,7 +26,7 @@ const POINTER_MAX: usize = 0x3fff;
 ///
 /// Each suffix of a name that was written is in a table by its hash, in one of a few places; a newer one takes the place of
 /// an older. So the work per name is linear in the name, whatever the message holds, and a suffix that lost its place costs
-/// bytes, not time.
+/// bytes, not time. The table is made when a second name comes: a question alone needs none.
 #[derive(Debug)]
 pub struct Writer {
     out: Vec<u8>,
@@ -156,30 +156,46 @@ impl Writer {
         }
     }
     fn name(&mut self, name: &Name<'_>, compress: bool) {
-        let mut labels: [(&[u8], u32); LABELS_MAX] = [(&[], 0); LABELS_MAX];
-        let mut n = 0;
-        for (slot, label) in labels.iter_mut().zip(name.labels()) {
-            *slot = (label, 0);
-            n += 1;
+        if name.is_root() {
+            return self.out.push(0);
         }
-        let labels = labels.get_mut(..n).unwrap_or_default();
-        let (mut known, mut target, mut state) = (n, 0, 0x811c_9dc5u32);
-        let mut looking = compress;
-        for (i, (label, hash)) in labels.iter_mut().enumerate().rev() {
-            for b in [label.len() as u8].iter().chain(label.iter()) {
-                state = (state ^ u32::from(*b)).wrapping_mul(0x0100_0193);
+        if self.out.len() == HEADER {
+            for label in name.labels() {
+                self.out.push(label.len() as u8);
+                self.out.extend_from_slice(label);
             }
-            *hash = state;
-            looking = looking && self.find(state, label, target).map(|at| (known, target) = (i, at)).is_some();
+            return self.out.push(0);
+        }
+        if self.places.is_empty() {
+            self.begin();
+        }
+        let mut labels = [NO_LABEL; LABELS_MAX];
+        let labels = suffixes(name, &mut labels);
+        let (mut known, mut target) = (labels.len(), 0);
+        let mut looking = compress;
+        for (i, (label, hash)) in labels.iter().enumerate().rev() {
+            looking = looking && self.find(*hash, label, target).map(|at| (known, target) = (i, at)).is_some();
         }
         for (label, hash) in labels.iter().take(known) {
-            self.remember(*hash);
+            self.remember(*hash, self.out.len());
             self.out.push(label.len() as u8);
             self.out.extend_from_slice(label);
         }
         match target {
             0 => self.out.push(0),
             at => self.out.extend_from_slice(&(0xc000 | at as u16).to_be_bytes()),
+        }
+    }
+    /// Makes the table, with the name that the message begins with: it was written before there was one.
+    #[cold]
+    fn begin(&mut self) {
+        self.places = vec![0; PLACES + PROBES];
+        let Ok((first, _)) = Name::read(&self.out, HEADER) else { return };
+        let first = first.to_domain();
+        let (mut labels, mut at) = ([NO_LABEL; LABELS_MAX], HEADER);
+        for (label, hash) in suffixes(&first.name(), &mut labels) {
+            self.remember(*hash, at);
+            at += 1 + label.len();
         }
     }
     /// Where `label` stands with the suffix at `parent` after it; 0 is the root.
@@ -201,14 +217,10 @@ impl Writer {
             follows && rest.starts_with(label)
         })
     }
-    /// A suffix begins here.
-    fn remember(&mut self, hash: u32) {
-        let at = self.out.len();
+    /// A suffix begins at `at`.
+    fn remember(&mut self, hash: u32, at: usize) {
         if at > POINTER_MAX {
             return;
-        }
-        if self.places.is_empty() {
-            self.places = vec![0; PLACES + PROBES];
         }
         let Some(places) = self.places.get_mut(place(hash)..).and_then(|p| p.get_mut(..PROBES)) else { return };
         let free = places.iter().position(|p| *p == 0).unwrap_or(hash as usize / PLACES % PROBES);
@@ -216,6 +228,28 @@ impl Writer {
             *p = at as u16;
         }
     }
+}
+
+/// A label, and the hash of it and all that follow.
+type Suffix<'n> = (&'n [u8], u32);
+const NO_LABEL: Suffix<'static> = (&[], 0);
+
+/// The labels of a name with their hashes.
+fn suffixes<'n, 's>(name: &Name<'n>, all: &'s mut [Suffix<'n>; LABELS_MAX]) -> &'s [Suffix<'n>] {
+    let mut n = 0;
+    for (slot, label) in all.iter_mut().zip(name.labels()) {
+        *slot = (label, 0);
+        n += 1;
+    }
+    let all = all.get_mut(..n).unwrap_or_default();
+    let mut state = 0x811c_9dc5u32;
+    for (label, hash) in all.iter_mut().rev() {
+        for b in [label.len() as u8].iter().chain(label.iter()) {
+            state = (state ^ u32::from(*b)).wrapping_mul(0x0100_0193);
+        }
+        *hash = state;
+    }
+    all
 }
 
 fn place(hash: u32) -> usize {

@@ -79,11 +79,11 @@ impl DnsQuery {
             let text = explain::message(&m);
             self.err.and_then(|t| cx.tx(t)).into_iter().for_each(|tx| tx.put(text.as_bytes()));
         }
-        let extra = m.check().map_or(0, |n| reply.bytes.len() - n);
+        let extra = reply.bytes.len().saturating_sub(reply.len);
         if extra > 0 {
             self.complain(&format!("warning: {extra} bytes after the message"), cx);
         }
-        match m.rcode() {
+        match reply.rcode {
             Rcode::NO_ERROR => {}
             Rcode::NAME_ERROR if self.options.dig_exit => {}
             _ => self.note(Code::Answered),
@@ -137,8 +137,8 @@ impl DnsQuery {
         match result {
             Ok(reply) => {
                 self.times.add(Some(reply.took));
-                let m = Message::parse(&reply.bytes).map(|m| (m.rcode(), m.header().counts[1]));
-                let (code, answers) = m.unwrap_or_default();
+                let answers = Message::parse(&reply.bytes).map_or(0, |m| m.header().counts[1]);
+                let code = reply.rcode;
                 let (from, ms) = (show::server(&reply.server), reply.took.as_secs_f64() * 1000.0);
                 self.print(&format!("{n}: {code}, answers: {answers}, from {from} in {ms:.2} ms\n"), cx);
             }
@@ -163,11 +163,11 @@ impl DnsQuery {
         self.print(&self.times.summary(), cx);
     }
     fn traced(&mut self, wanted: Wanted, reply: &Reply, cx: &mut QueryCx<'_>) {
-        let (text, next) = self.trace.step(reply, &wanted.asked.name, &self.options.style);
+        let (text, next) = self.trace.step(reply, &wanted.asked, &self.options.style);
         self.print(&text, cx);
         match next {
             Next::Answer => {
-                let code = Message::parse(&reply.bytes).map_or(Rcode::NO_ERROR, |m| m.rcode());
+                let code = reply.rcode;
                 if code != Rcode::NO_ERROR && !(code == Rcode::NAME_ERROR && self.options.dig_exit) {
                     self.note(Code::Answered);
                 }

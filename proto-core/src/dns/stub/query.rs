@@ -154,17 +154,20 @@ impl Query {
             Ok(message) => message,
             Err(why) => {
                 why(&mut self.dropped);
-                return self.mistaken(i, now, rng, acts);
+                return self.mistaken(i, via, now, rng, acts);
             }
         };
         let header = message.header();
         if header.flags.is_truncated() && via == Via::Udp && self.policy.tcp != Tcp::Never {
             return self.over_tcp(i, now, rng, acts);
         }
-        if let Err(fault) = message.check() {
-            self.last = Some(Err(Failed::Malformed { server, fault, bytes: data.to_vec() }));
-            return self.give_up(i, now, rng, acts);
-        }
+        let len = match message.check() {
+            Ok(len) => len,
+            Err(fault) => {
+                self.last = Some(Err(Failed::Malformed { server, fault, bytes: data.to_vec() }));
+                return self.give_up(i, now, rng, acts);
+            }
+        };
         let rcode = message.rcode();
         let knows_no_edns = matches!(rcode, Rcode::FORMAT_ERROR | Rcode::NOT_IMPLEMENTED | Rcode::BAD_VERSION);
         if edns && knows_no_edns && !self.without_edns {
@@ -173,6 +176,8 @@ impl Query {
         }
         let reply = Reply {
             bytes: data.to_vec(),
+            len,
+            rcode,
             server,
             via,
             sent: self.tries.len() as u8,
@@ -187,8 +192,9 @@ impl Query {
         self.give_up(i, now, rng, acts)
     }
     /// Somebody guesses, or something is broken: the wait goes on, but not for ever.
-    fn mistaken(&mut self, i: usize, now: Instant, rng: &mut impl RngCore, acts: &mut VecDeque<Act>) -> Over {
-        if self.dropped.total() < self.policy.mistakes || self.only_tcp || self.policy.tcp == Tcp::Never {
+    fn mistaken(&mut self, i: usize, via: Via, now: Instant, rng: &mut impl RngCore, acts: &mut VecDeque<Act>) -> Over {
+        let few = self.dropped.total() < self.policy.mistakes;
+        if few || via == Via::Tcp || self.only_tcp || self.policy.tcp == Tcp::Never {
             return None;
         }
         self.only_tcp = true;

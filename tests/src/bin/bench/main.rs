@@ -7,8 +7,11 @@
 //! cargo run --release -p tests --bin bench -- tls --what handshakes,requests,bulk,idle
 //! cargo run --release -p tests --bin bench -- relay --what short,messages,bulk
 //! cargo run --release -p tests --bin bench -- scan
+//! cargo run --release -p tests --bin bench -- dns
 //! ```
 #![allow(clippy::print_stdout)]
+mod dns;
+mod dns_parse;
 mod http;
 mod load;
 mod relay;
@@ -45,6 +48,8 @@ enum What {
     Relay(relay::Relay),
     /// Port scanners: all ports of a loopback address per CPU-second.
     Scan(scan::Scan),
+    /// DNS: reading a reply, one question per process, many from a file.
+    Dns(dns::Dns),
     /// TLS: handshakes, small answers and bulk per server-CPU-second, and memory.
     Tls(tls::Tls),
     /// Runs the yardstick tokio-rustls.
@@ -217,6 +222,7 @@ fn main() -> io::Result<()> {
         What::Idle(args) => idle(&args),
         What::Relay(args) => relay::run(&args),
         What::Scan(args) => scan::run(&args),
+        What::Dns(args) => dns::run(&args),
         What::Http(args) => http::run(&args),
         What::Tls(args) => tls::run(&args),
         What::ServeTls { port, cert, key } => tls::serve(port, &cert, &key),

@@ -1,5 +1,6 @@
 //! Port scanners side by side: all ports of a loopback address, per CPU-second and by the clock.
 use super::median;
+use super::server::spent;
 use clap::Args;
 use std::io;
 use std::process::{Command, Stdio};
@@ -24,19 +25,6 @@ pub struct Scan {
 
 /// Ports of an address.
 const PORTS: f64 = 65_535.0;
-/// Ticks of the clock that processes are charged by (`USER_HZ`).
-const TICK: Duration = Duration::from_millis(10);
-
-/// CPU time of all children that have ended and were waited for.
-fn spent() -> io::Result<Duration> {
-    let stat = std::fs::read_to_string("/proc/self/stat")?;
-    // After the name in brackets, the 14th and 15th fields (proc(5): cutime, cstime).
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |i: usize| fields.get(i).and_then(|f| f.parse::<u32>().ok());
-    let sum = ticks(13).zip(ticks(14)).map(|(user, system)| TICK * (user + system));
-    sum.ok_or_else(|| io::Error::other("/proc/self/stat has no times of children"))
-}
-
 fn measure(command: &str) -> io::Result<(Duration, Duration)> {
     let (cpu, began) = (spent()?, Instant::now());
     let mut words = command.split_whitespace();

@@ -1,9 +1,13 @@
 //! DNS: tables of messages, data and text; second opinions; the stub against whoever guesses; real servers; the tool.
 mod codec;
+mod nsd;
 mod oracle;
 mod real;
+mod replies;
 mod resolver;
+mod signed;
 mod simulated;
+mod spoof;
 mod stub;
 mod tables;
 mod tool;

@@ -1,66 +1,17 @@
 //! A real server with a zone of every type: what we show is what dig and kdig show, over UDP and TCP, but for spellings that a
 //! table explains.
+use super::nsd::{Nsd, lines, output};
 use std::collections::BTreeSet;
-use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use tests::process::{Tool, have, tool, until};
-
-/// nsd on loopback.
-struct Nsd {
-    child: Child,
-    dir: PathBuf,
-    port: u16,
-    tls: u16,
-}
-
-impl Nsd {
-    fn start() -> Self {
-        let free = || loop {
-            let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
-            let port = tcp.local_addr().unwrap().port();
-            if UdpSocket::bind(("127.0.0.1", port)).is_ok() {
-                break port;
-            }
-        };
-        let (port, tls) = (free(), free());
-        let dir = std::env::temp_dir().join(format!("drywire-nsd-{}-{port}", std::process::id()));
-        std::fs::create_dir_all(&dir).unwrap();
-        let made = Command::new(tool("generate_certs")).current_dir(&dir).output().unwrap();
-        assert!(made.status.success(), "{made:?}");
-        let (at, zone) = (dir.display(), zone_file());
-        let conf = format!(
-            "server:\n  ip-address: 127.0.0.1@{port}\n  ip-address: 127.0.0.1@{tls}\n  tls-port: {tls}\n  \
-             tls-service-key: \"{at}/server.key\"\n  tls-service-pem: \"{at}/server.crt\"\n  username: \"\"\n  zonesdir: \"{at}\"\n  database: \"\"\n  \
-             pidfile: \"{at}/pid\"\n  xfrdfile: \"{at}/xfrd\"\n  zonelistfile: \"{at}/list\"\n  xfrdir: \"{at}\"\n  \
-             logfile: \"{at}/log\"\n  rrl-ratelimit: 0\nremote-control:\n  control-enable: no\nzone:\n  \
-             name: types.example\n  zonefile: \"{}\"\n",
-            zone.display()
-        );
-        let path = dir.join("conf");
-        std::fs::write(&path, conf).unwrap();
-        let mut command = Command::new("nsd");
-        command.arg("-d").arg("-c").arg(path).stdout(Stdio::null()).stderr(Stdio::null());
-        let nsd = Nsd { child: command.spawn().unwrap(), dir, port, tls };
-        until("nsd listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
-        nsd
-    }
-}
-
-impl Drop for Nsd {
-    fn drop(&mut self) {
-        // Its children end with the one whose id is in the file.
-        let pid = std::fs::read_to_string(self.dir.join("pid")).ok().and_then(|p| p.trim().parse().ok());
-        if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        }
-        let _ = self.child.wait();
-        let _ = std::fs::remove_dir_all(&self.dir); // it is in the way of nobody
-    }
-}
+use std::process::Command;
+use tests::process::{Tool, have, tool};
 
 fn zone_file() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("corpora/dns/types.zone")
+}
+
+fn start() -> Nsd {
+    Nsd::start(&[("types.example", zone_file())])
 }
 
 /// Owner and type of each record of the zone.
@@ -75,19 +26,6 @@ fn questions() -> BTreeSet<(String, String)> {
         (name != "ds.types.example" || kind == "DS").then(|| (name, kind.to_string()))
     };
     records.filter_map(question).collect()
-}
-
-fn output(command: &mut Command) -> String {
-    let out = command.stderr(Stdio::null()).output().unwrap();
-    String::from_utf8(out.stdout).unwrap()
-}
-
-/// Lines in one spelling: words with one space between, sorted.
-fn lines(text: &str) -> Vec<String> {
-    let lines = text.lines().filter(|l| !l.is_empty() && !l.starts_with(';'));
-    let mut all: Vec<String> = lines.map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
-    all.sort();
-    all
 }
 
 fn ours(nsd: &Nsd, name: &str, kind: &str, more: &[&str]) -> Vec<String> {
@@ -167,67 +105,103 @@ print(server.server_port, flush=True)
 server.serve_forever()
 "#;
 
+/// Whom to ask, and over what, with a certificate that is good.
+struct Over<'a> {
+    over: &'a str,
+    port: &'a str,
+    more: Vec<&'a str>,
+}
+
+const PATIENT: [&str; 6] = ["--tries", "1", "--timeout", "30s", "--total-timeout", "60s"];
+
+impl Over<'_> {
+    fn run(&self, args: &[&str]) -> (Option<i32>, Vec<String>, String) {
+        let mut command = Command::new(tool("dnsquery"));
+        command.args(["@localhost", "-p", self.port, "--no-recursion", "--no-idn", "--over", self.over]);
+        let out = command.args(&self.more).args(PATIENT).args(args).output().unwrap();
+        let text = String::from_utf8_lossy(&out.stdout).into_owned();
+        let answers = text.lines().filter(|l| l.starts_with("Answer ")).filter_map(|l| l.split_once(": "));
+        let answers: Vec<&str> = answers.map(|(_, l)| l).collect();
+        (out.status.code(), lines(&answers.join("\n")), String::from_utf8_lossy(&out.stderr).into_owned())
+    }
+}
+
+/// Every question of the zone over UDP, TCP, TLS and HTTPS, with what dig and kdig say over TLS.
 #[test]
-fn over_tls_and_https_it_is_the_same() {
+fn over_everything_it_is_the_same() {
+    if !["nsd", "python3", "dig", "kdig"].into_iter().all(have) {
+        return;
+    }
+    let nsd = start();
+    let mut gateway = Command::new("python3");
+    gateway.args(["-c", GATEWAY, &nsd.port.to_string()]).current_dir(&nsd.dir);
+    let mut gateway = Tool::spawn(gateway);
+    let (https, tls, port) = (gateway.line(), nsd.tls.to_string(), nsd.port.to_string());
+    let ca = nsd.dir.join("ca.crt").display().to_string();
+    let asked: Vec<(String, String)> = questions().into_iter().filter(|(_, kind)| kind != "NSEC3").collect();
+    let file = nsd.dir.join("questions");
+    let all: Vec<String> = asked.iter().map(|(name, kind)| format!("{name} {kind}\n")).collect();
+    std::fs::write(&file, all.concat()).unwrap();
+    let file = file.display().to_string();
+    let batch = ["-f", file.as_str(), "--parallel", "8"];
+    let plain = Over { over: "udp", port: &port, more: vec!["@127.0.0.1"] };
+    let (code, udp, said) = plain.run(&batch);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(udp.len() >= asked.len(), "{udp:?}");
+    for (over, port) in [("tcp", &port), ("tls", &tls), ("https", &https)] {
+        let more = if over == "tcp" { vec!["@127.0.0.1"] } else { vec!["--ca", &ca] };
+        let (code, answers, said) = Over { over, port, more }.run(&batch);
+        assert_eq!((code, &answers), (Some(0), &udp), "{over}: {said}");
+    }
+    // The others over TLS: dig everything, kdig what it knows by name.
+    let secure = ["+tls".into(), format!("+tls-ca={ca}"), "+tls-hostname=localhost".into()];
+    let text = ["+norec", "+noall", "+answer"];
+    let dig = output(
+        Command::new("dig")
+            .args(["@127.0.0.1", "-p", &tls, "+noedns", "+nosplit"])
+            .args(text)
+            .args(&secure)
+            .args(["-f", &file]),
+    );
+    let spelled = |lines: &[String]| {
+        let mut all: Vec<String> = lines.iter().map(|l| same_spelling(l)).collect();
+        all.sort();
+        all
+    };
+    assert_eq!(spelled(&udp), spelled(&lines(&dig)), "dig over TLS");
+    let known = |kind: &str| !UNKNOWN_TO_KDIG.contains(&kind);
+    let mut kdig = Command::new("kdig");
+    kdig.args(["@127.0.0.1", "-p", &tls]).args(text).args(&secure);
+    asked.iter().filter(|(_, kind)| known(kind)).for_each(|(name, kind)| drop(kdig.args(["-q", name, "-t", kind])));
+    let ours: Vec<String> = udp.iter().filter(|l| l.split(' ').nth(3).is_some_and(known)).cloned().collect();
+    assert_eq!(spelled(&ours), spelled(&lines(&output(&mut kdig))), "kdig over TLS");
+}
+
+#[test]
+fn who_cannot_prove_who_it_is_has_not_answered() {
     if !have("nsd") || !have("python3") {
         return;
     }
-    let nsd = Nsd::start();
+    let nsd = start();
     let mut command = Command::new("python3");
     command.args(["-c", GATEWAY, &nsd.port.to_string()]).current_dir(&nsd.dir);
     let mut gateway = Tool::spawn(command);
     let (https, tls) = (gateway.line(), nsd.tls.to_string());
     let ca = nsd.dir.join("ca.crt").display().to_string();
-    for (name, kind) in [("a.types.example", "A"), ("types.example", "SOA"), ("types.example", "ANY")] {
-        let plain = ours(&nsd, name, kind, &["--tcp"]);
-        let secured = |over: &str, port: &str, server: &str, more: &[&str]| {
-            let mut command = Command::new(tool("dnsquery"));
-            command
-                .args([name, "-t", kind, server, "-p", port, "--no-recursion", "--no-idn", "--over", over])
-                .args(more);
-            let out = command.output().unwrap();
-            let text = String::from_utf8_lossy(&out.stdout).into_owned();
-            let answers = text.lines().filter(|l| l.starts_with("Answer ")).filter_map(|l| l.split_once(": "));
-            let answers: Vec<&str> = answers.map(|(_, l)| l).collect();
-            (out.status.code(), lines(&answers.join("\n")), String::from_utf8_lossy(&out.stderr).into_owned())
-        };
-        assert!(!plain.is_empty());
-        for (over, port) in [("tls", &tls), ("https", &https)] {
-            let (code, answers, said) = secured(
-                over,
-                port,
-                "@localhost",
-                &["--ca", &ca, "--tries", "1", "--timeout", "30s", "--total-timeout", "60s"],
-            );
-            assert_eq!((code, &answers), (Some(0), &plain), "{over}: {name} {kind}: {said}");
-            // Who cannot prove who it is has not answered.
-            let (code, answers, said) =
-                secured(over, port, "@localhost", &["--tries", "1", "--timeout", "30s", "--total-timeout", "60s"]);
-            assert_eq!((code, answers.len()), (Some(6), 0), "{over}: {said}");
-            assert!(said.contains("certificate verify failed"), "{over}: {said}");
-            let wrong = [
-                "--ca",
-                &ca,
-                "--tries",
-                "1",
-                "--timeout",
-                "30s",
-                "--total-timeout",
-                "60s",
-                "--server-name",
-                "other.example",
-            ];
-            let (code, _, said) = secured(over, port, "@localhost", &wrong);
-            assert!(code == Some(6) && said.contains("hostname mismatch"), "{over}: {said}");
-        }
-        let (code, _, said) = secured(
-            "https",
-            &https,
-            "@localhost",
-            &["--ca", &ca, "--tries", "1", "--timeout", "30s", "--total-timeout", "60s", "--path", "/elsewhere"],
-        );
-        assert!(code == Some(7) && said.contains("answers 404 to a question"), "{said}");
+    let question = ["-t", "A", "a.types.example"];
+    for (over, port) in [("tls", &tls), ("https", &https)] {
+        let (code, answers, said) = Over { over, port, more: vec!["--ca", &ca] }.run(&question);
+        assert_eq!((code, answers.len()), (Some(0), 2), "the control, {over}: {said}");
+        let (code, answers, said) = Over { over, port, more: vec![] }.run(&question);
+        assert_eq!((code, answers.len()), (Some(6), 0), "{over}: {said}");
+        assert!(said.contains("certificate verify failed"), "{over}: {said}");
+        let more = vec!["--ca", &ca, "--server-name", "other.example"];
+        let (code, _, said) = Over { over, port, more }.run(&question);
+        assert!(code == Some(6) && said.contains("hostname mismatch"), "{over}: {said}");
     }
+    let more = vec!["--ca", &ca, "--path", "/elsewhere"];
+    let (code, _, said) = Over { over: "https", port: &https, more }.run(&question);
+    assert!(code == Some(7) && said.contains("answers 404 to a question"), "{said}");
 }
 
 /// Types that kdig does not know by name.
@@ -238,7 +212,7 @@ fn a_zone_of_every_type_is_shown_as_dig_and_kdig_show_it() {
     if !have("nsd") || !have("dig") || !have("kdig") {
         return;
     }
-    let nsd = Nsd::start();
+    let nsd = start();
     let port = nsd.port.to_string();
     let all = questions();
     assert!(all.len() >= 55, "{}", all.len());

@@ -283,3 +283,89 @@ fn a_lookup_that_was_cancelled_is_not_answered_but_remembered() {
     let known = w.resolver.cache().get(&name("www.example"), Type::A, w.now).cloned();
     assert_eq!(known, Some(Ok(vec![IpAddr::from([192, 0, 2, 1])])));
 }
+
+/// What a server may say beside a CNAME, or instead of the one that a DNAME stands for: the chain from the name decides, nothing
+/// else, and its length is bounded however much of it one reply holds.
+#[test]
+fn odd_chains() {
+    let long = |n: usize| -> Records {
+        let name = |i: usize| -> &'static str { Box::leak(format!("n{i}.example.").into_boxed_str()) };
+        let mut all: Records = (0..n).map(|i| (name(i), Type::CNAME, 60, name(i + 1))).collect();
+        all.push((name(n), Type::A, 60, "192.0.2.9"));
+        all
+    };
+    let zone = move |n: &str, _: Type| {
+        let records = match n {
+            "n0.example" => long(1000),
+            "n984.example" => long(1000).into_iter().skip(984).collect(),
+            // A name with a CNAME has nothing else (RFC 1034 3.6.2): the CNAME counts.
+            "both.example" => vec![
+                ("", Type::A, 60, "203.0.113.66"),
+                ("", Type::CNAME, 60, "target.example."),
+                ("target.example", Type::A, 60, "192.0.2.1"),
+            ],
+            "twice.example" => vec![
+                ("", Type::CNAME, 60, "target.example."),
+                ("", Type::CNAME, 60, "other.example."),
+                ("other.example", Type::A, 60, "203.0.113.66"),
+                ("target.example", Type::A, 60, "192.0.2.1"),
+            ],
+            // What a DNAME alone would lead to is not made up, and one that contradicts the CNAME changes nothing.
+            "x.bare.example" => {
+                vec![("bare.example", Type::DNAME, 60, "far.example."), ("x.far.example", Type::A, 60, "203.0.113.66")]
+            }
+            "x.moved.example" => vec![
+                ("moved.example", Type::DNAME, 60, "far.example."),
+                ("", Type::CNAME, 60, "target.example."),
+                ("x.far.example", Type::A, 60, "203.0.113.66"),
+                ("target.example", Type::A, 60, "192.0.2.1"),
+            ],
+            // Addresses of other kinds, classes of data and sections are no answer.
+            "wrong.example" => vec![("", Type::AAAA, 60, "2001:db8::66"), SOA],
+            "root.example" => vec![("", Type::CNAME, 60, ".")],
+            _ => return Some((3, vec![SOA])),
+        };
+        Some((0, records))
+    };
+    let mut w = World::new("", "", zone);
+    assert_eq!(w.get("n0.example"), Err(Unresolved::Chain), "a thousand steps");
+    assert_eq!(w.asked.len(), 1, "and no question more");
+    assert_eq!(w.get("n984.example"), ips("192.0.2.9"), "the control: sixteen");
+    for host in ["both.example", "twice.example", "x.moved.example"] {
+        assert_eq!(w.get(host), ips("192.0.2.1"), "{host}");
+    }
+    for host in ["x.bare.example", "wrong.example"] {
+        assert_eq!(w.get(host), Err(Unresolved::NoAddress), "{host}");
+    }
+    assert_eq!(w.get("root.example"), Err(Unresolved::NoSuchName));
+}
+
+/// Texts that some systems take for addresses are names here, so that a check of addresses cannot be led astray.
+#[test]
+fn odd_addresses_are_names() {
+    let mut w = World::new("", "", |_, _| Some((3, vec![SOA])));
+    for host in ["0177.0.0.1", "0x7f.0.0.1", "127.1", "2130706433", "127.0.0.1.example", "1.2.3.4.5", "::1%lo", "[::1]"]
+    {
+        let before = w.asked.len();
+        assert_eq!(w.get(host), Err(Unresolved::NoSuchName), "{host}");
+        assert!(w.asked.len() > before, "{host} was asked for");
+    }
+    // With NUL, space and dot in a label a name stays what it is.
+    for (host, asked) in [
+        ("a\\000b.example", "a\\000b.example A"),
+        ("a\\.b.example", "a\\.b.example A"),
+        ("a b.example", "a\\032b.example A"),
+    ] {
+        let _ = w.get(host);
+        assert_eq!(w.asked.last().map(String::as_str), Some(asked), "{host}");
+    }
+}
+
+/// All that a server says is told, addresses of this machine included: who connects decides, by the address it connects to.
+#[test]
+fn answers_are_told_as_they_are() {
+    let all = ["127.0.0.1", "169.254.169.254", "192.0.2.1", "0.0.0.0"];
+    let zone = move |_: &str, _: Type| Some((0, all.map(|ip| ("", Type::A, 60, ip)).to_vec()));
+    let mut w = World::new("", "", zone);
+    assert_eq!(w.get("rebind.example"), ips(&all.join(" ")));
+}

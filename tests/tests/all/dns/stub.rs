@@ -10,38 +10,38 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A stub with its clock, its randomness, and a list of what it wants.
-struct World {
-    stub: Stub,
+pub struct World {
+    pub stub: Stub,
     policy: Arc<Policy>,
-    rng: ChaCha12Rng,
-    now: Instant,
+    pub rng: ChaCha12Rng,
+    pub now: Instant,
 }
 
-struct Sent {
-    id: TryId,
-    server: SocketAddr,
-    via: Via,
-    message: Vec<u8>,
+pub struct Sent {
+    pub id: TryId,
+    pub server: SocketAddr,
+    pub via: Via,
+    pub message: Vec<u8>,
 }
 
-fn at(n: u8) -> SocketAddr {
+pub fn at(n: u8) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, n], 53))
 }
 
-fn policy(servers: u8) -> Policy {
+pub fn policy(servers: u8) -> Policy {
     Policy { servers: (1..=servers).map(at).collect(), jitter: false, mixed_case: false, ..Policy::default() }
 }
 
 impl World {
-    fn new(policy: Policy) -> Self {
+    pub fn new(policy: Policy) -> Self {
         let rng = ChaCha12Rng::seed_from_u64(7);
         World { stub: Stub::default(), policy: Arc::new(policy), rng, now: Instant::from_nanos(1) }
     }
-    fn ask(&mut self, text: &str) {
+    pub fn ask(&mut self, text: &str) {
         self.stub.ask(Asked::new(name(text), Type::A), &self.policy, self.now, &mut self.rng);
     }
     /// What was sent since the last look; sockets that were closed.
-    fn acts(&mut self) -> (Vec<Sent>, Vec<TryId>) {
+    pub fn acts(&mut self) -> (Vec<Sent>, Vec<TryId>) {
         let (mut sent, mut dropped) = (Vec::new(), Vec::new());
         while let Some(act) = self.stub.next_act() {
             match act {
@@ -52,25 +52,25 @@ impl World {
         }
         (sent, dropped)
     }
-    fn sent(&mut self) -> Sent {
+    pub fn sent(&mut self) -> Sent {
         let (mut sent, _) = self.acts();
         assert_eq!(sent.len(), 1);
         sent.remove(0)
     }
-    fn hear(&mut self, s: &Sent, from: SocketAddr, data: &[u8]) {
+    pub fn hear(&mut self, s: &Sent, from: SocketAddr, data: &[u8]) {
         match s.via {
             Via::Udp => self.stub.on_datagram(s.id, from, data, self.now, &mut self.rng),
             Via::Tcp => self.stub.on_stream_message(s.id, data, self.now, &mut self.rng),
         }
     }
-    fn wait(&mut self) -> Duration {
+    pub fn wait(&mut self) -> Duration {
         let at = self.stub.deadline().expect("it waits").at;
         let span = at.since(self.now);
         self.now = at;
         self.stub.on_deadline(self.now, &mut self.rng);
         span
     }
-    fn done(&mut self) -> Option<Result<Reply, Failed>> {
+    pub fn done(&mut self) -> Option<Result<Reply, Failed>> {
         self.stub.next_done().map(|(_, r)| r)
     }
 }
@@ -120,6 +120,15 @@ fn a_question_is_no_flood() {
         w.wait();
     }
     assert_eq!(sent, 12);
+    // The control: without the budget it is thirty.
+    let mut w = World::new(Policy { total: Duration::from_secs(6000), tries: 10, sends: 255, ..policy(3) });
+    w.ask("a.example");
+    let mut sent = 0;
+    while w.done().is_none() {
+        sent += w.acts().0.len();
+        w.wait();
+    }
+    assert_eq!(sent, 30);
     let mut w = World::new(Policy { tries: 10, doubles: false, ..policy(3) });
     w.ask("a.example");
     let began = w.now;

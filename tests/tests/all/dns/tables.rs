@@ -2,7 +2,8 @@
 use proto_core::dns::{Class, Flags, Message, Section, Text, Type, Writer, data_from_text};
 use std::path::Path;
 
-fn rows(file: &str) -> Vec<(usize, String, String)> {
+/// The rows of a file: line, what is given, what must come of it.
+pub fn rows(file: &str) -> Vec<(usize, String, String)> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpora/dns").join(file);
     let text = std::fs::read_to_string(path).unwrap();
     let lines = text.lines().enumerate().filter(|(_, l)| !l.is_empty() && !l.starts_with(['#', '[']));
@@ -113,4 +114,35 @@ fn zone_file_text() {
         let want = if want.starts_with('!') { want.clone() } else { want.replace(' ', "") };
         assert_eq!(got, want, "line {line}: {text}");
     }
+}
+
+/// So many cases are in the tables, of each kind, so that none goes missing unseen. Of the data only what is refused counts.
+#[test]
+fn enough_of_each_kind() {
+    let sections = |file: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpora/dns").join(file);
+        let (mut counts, mut name) = (Vec::new(), String::new());
+        for line in std::fs::read_to_string(path).unwrap().lines() {
+            if let Some(head) = line.strip_prefix('[') {
+                name = head.trim_end_matches(']').to_string();
+            } else if line.contains("=>") && !line.starts_with('#') {
+                counts.push(name.clone());
+            }
+        }
+        counts
+    };
+    let all: Vec<String> = ["messages.txt", "replies.txt"].iter().flat_map(|f| sections(f)).collect();
+    for (kind, least) in
+        [("DN-01", 25), ("DN-02", 25), ("DN-03", 38), ("DN-04", 18), ("spoofed", 60), ("late", 16), ("truncated", 16)]
+    {
+        let n = all.iter().filter(|name| name.starts_with(kind)).count();
+        assert!(n >= least, "{kind}: {n} cases");
+    }
+    let refused = rows("data.txt").iter().filter(|(.., want)| want.starts_with('!')).count();
+    let given: std::collections::BTreeSet<String> = ["messages.txt", "replies.txt"]
+        .iter()
+        .flat_map(|f| rows(f).into_iter().map(move |(_, text, _)| format!("{f} {text}")))
+        .collect();
+    assert_eq!(given.len(), all.len(), "no case is there twice");
+    assert!(all.len() + refused >= 300, "{} cases and {refused} of data", all.len());
 }

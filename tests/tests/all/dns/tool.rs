@@ -301,6 +301,9 @@ fn bad_input() {
         (&["-x", "0177.0.0.1"], "'0177.0.0.1' is not an IPv4 or IPv6 address"),
         (&["@", "a"], "@ needs the address or name of a server after it"),
         (&[], "missing NAME (see --help)"),
+        (&["--timeout", "0s", "a"], "--timeout: '0s' leaves no time for a reply"),
+        (&["--total-timeout", "0", "a"], "--total-timeout: '0' leaves no time for a reply"),
+        (&["--trace", "--json", "a"], "--trace cannot be used with --json"),
         (&["--timeout", "1d", "a"], "--timeout: '1d' is not a duration such as 500ms, 10s, 2m or 1h"),
         (
             &["--subnet", "1.2.3.4/33", "a"],
@@ -320,6 +323,103 @@ fn bad_input() {
         assert_eq!((ended.stderr.as_str(), ended.code), (format!("dnsquery: {text}\n").as_str(), Some(2)), "{args:?}");
         assert_eq!(ended.stdout, "", "{args:?}");
     }
+}
+
+/// Each question has a port that the system drew. The control: a batch shares its few sockets.
+#[test]
+fn each_question_has_a_port_of_its_own() {
+    let zone = Zone::parse(ZONE).unwrap();
+    for (args, least, most) in [
+        (&["--loop", "64", "--interval", "1ms", "google.com"][..], 56, 64),
+        (&["-f", "-", "--parallel", "8", "-t", "A"], 1, 8),
+    ] {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let (at, zone) = (socket.local_addr().unwrap(), zone.clone());
+        let server = std::thread::spawn(move || {
+            let (mut ports, mut data) = (Vec::new(), [0; 512]);
+            while ports.len() < 64 {
+                let (n, from) = socket.recv_from(&mut data).unwrap();
+                ports.push(from.port());
+                socket.send_to(&zone.reply(&data[..n], 512).unwrap(), from).unwrap();
+            }
+            ports
+        });
+        let port = at.port().to_string();
+        let mut tool = Tool::start("dnsquery", &[args, &["@127.0.0.1", "-p", &port]].concat());
+        tool.type_in(&"google.com\n".repeat(64));
+        tool.end_input();
+        let ended = tool.wait();
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        let ports = server.join().unwrap();
+        let steps = ports.windows(2).filter(|w| w[1] == w[0].wrapping_add(1)).count();
+        let distinct: std::collections::BTreeSet<u16> = ports.into_iter().collect();
+        assert!((least..=most).contains(&distinct.len()) && steps < 8, "{args:?}: {} ports", distinct.len());
+    }
+}
+
+/// Servers that do what they can over TCP so that no reply comes: each is over in its time, with its own words.
+#[test]
+fn streams_that_stall() {
+    type Play = fn(&mut std::net::TcpStream);
+    let cases: &[(&str, Play, &str, i32)] = &[
+        ("nothing", |s| drop(s.read_to_end(&mut Vec::new())), "no reply from AT after 1 try (300 ms each)", 5),
+        (
+            "a byte at a time",
+            |s| {
+                let _ = s.write_all(&[0xff, 0xff]);
+                while s.write_all(&[0]).is_ok() {
+                    std::thread::sleep(std::time::Duration::from_millis(5)); // it is slow: that is its part
+                }
+            },
+            "no reply from AT after 1 try (300 ms each)",
+            5,
+        ),
+        ("no length", |s| drop(s.write_all(&[0, 0])), "malformed reply: at byte 0: length below that of a header", 7),
+        (
+            "half a length",
+            |s| drop((read_query(s), s.write_all(&[0]))),
+            "malformed reply: at byte 0: stream cut within a message",
+            7,
+        ),
+        // What was not read when it is closed makes the system send a reset.
+        ("a reset", |s| drop(s.write_all(&[0])), "", 0),
+    ];
+    for (name, play, text, code) in cases {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (at, play) = (listener.local_addr().unwrap(), *play);
+        let server = std::thread::spawn(move || play(&mut listener.accept().unwrap().0));
+        let port = at.port().to_string();
+        let ended =
+            run(&["--tcp", "-t", "A", "x.example", "@127.0.0.1", "-p", &port, "--tries", "1", "--timeout", "300ms"]);
+        server.join().unwrap();
+        if text.is_empty() {
+            assert!(matches!(ended.code, Some(4 | 7)), "{name}: {ended:?}");
+            continue;
+        }
+        let want = format!("dnsquery: {}\n", text.replace("AT", &at.to_string()));
+        assert_eq!((ended.stderr, ended.code), (want, Some(*code)), "{name}");
+    }
+}
+
+fn read_query(conn: &mut std::net::TcpStream) {
+    let mut head = [0; 2];
+    conn.read_exact(&mut head).unwrap();
+    conn.read_exact(&mut vec![0; usize::from(u16::from_be_bytes(head))]).unwrap();
+}
+
+/// More than one message in a segment: the first that is the reply counts, the others are of no interest.
+#[test]
+fn more_than_one_message_in_a_segment() {
+    let framed = |m: &[u8]| [&(m.len() as u16).to_be_bytes(), m].concat();
+    let s = Server::start(move |q, _| {
+        let good = super::reply(q, 0, &[("", proto_core::dns::Type::A, 60, "192.0.2.1")]);
+        let other = super::reply(q, 0, &[("", proto_core::dns::Type::A, 60, "203.0.113.66")]);
+        let mut lie = other.clone();
+        lie[0] ^= 1;
+        vec![framed(&lie), framed(&good), framed(&other), framed(&good)]
+    });
+    let ended = s.ask(&["--tcp", "--short", "x.example"]);
+    assert_eq!((ended.stdout.as_str(), ended.stderr.as_str(), ended.code), ("192.0.2.1\n", "", Some(0)));
 }
 
 #[test]

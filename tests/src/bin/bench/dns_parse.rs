@@ -1,10 +1,10 @@
 //! How long it takes to read a DNS reply of 126 bytes with all its records, beside the crates `domain` and `hickory-proto`, in
-//! turns, in CPU time of the thread: `cargo run --release -p tests --bin dns_parse`.
+//! turns, in CPU time of the thread; and to write the worst message.
 use domain::base::Message as DomainMessage;
 use domain::rdata::AllRecordData;
 use hickory_proto::op::Message as HickoryMessage;
 use hickory_proto::serialize::binary::BinDecodable;
-use proto_core::dns::Message;
+use proto_core::dns::{Class, Domain, Flags, Message, Section, Type, Writer};
 use rustix::time::{ClockId, clock_gettime};
 use std::hint::black_box;
 
@@ -87,8 +87,8 @@ fn measure(f: Parser, bytes: &[u8]) -> f64 {
     (cpu() - began) / n as f64 * 1e9
 }
 
-#[allow(clippy::print_stdout)] // its purpose
-fn main() {
+/// Nanoseconds to read the reply, by reader; ours is the first.
+pub fn reading() -> [(&'static str, f64); 3] {
     let bytes = reply();
     let parsers: [(&str, Parser); 3] = [("ours", ours), ("domain", domain), ("hickory-proto", hickory)];
     let mut times = parsers.map(|_| Vec::new());
@@ -97,13 +97,34 @@ fn main() {
             times.push(measure(*f, &bytes));
         }
     }
-    let medians = times.map(|mut t| {
-        t.sort_by(f64::total_cmp);
-        t.get(ROUNDS / 2).copied().unwrap_or_default()
-    });
-    let first = medians[0];
-    println!("a reply of {} bytes, all 6 records, ns of CPU time each:", bytes.len());
-    for ((name, _), ns) in parsers.iter().zip(medians) {
-        println!("{name:<14} {ns:7.1}   {:.2} times ours", ns / first);
+    let mut all = parsers.map(|(name, _)| (name, 0.0));
+    for ((_, ns), times) in all.iter_mut().zip(&mut times) {
+        *ns = super::median(times);
     }
+    all
+}
+
+/// Milliseconds to write a message of 64 KiB whose names are as bad for compression as can be: many labels, nearly the same
+/// suffixes.
+pub fn writing() -> f64 {
+    let names: Vec<Domain> = (0..4000)
+        .filter_map(|i| {
+            let labels: Vec<String> = (0..60).map(|k| ((i * 31 + k) % 10).to_string()).collect();
+            labels.join(".").parse().ok()
+        })
+        .collect();
+    let mut times: Vec<f64> = (0..ROUNDS)
+        .map(|_| {
+            let began = cpu();
+            let mut w = Writer::new(0, Flags::RESPONSE);
+            for name in &names {
+                if w.record(Section::Answer, &name.name(), Type::A, Class::IN, 0, &[1, 2, 3, 4]).is_err() {
+                    break;
+                }
+            }
+            black_box(w.finish());
+            (cpu() - began) * 1e3
+        })
+        .collect();
+    super::median(&mut times)
 }
