@@ -1,5 +1,5 @@
 //! `dnsquery` beside kdig, dig and dnsperf at one nsd, in CPU time of whole processes; and the codec beside others.
-use super::server::{Server, spent};
+use super::server::{Server, pin, spent};
 use super::{dns_parse, median};
 use clap::Args;
 use std::fmt::Write as _;
@@ -168,6 +168,7 @@ pub fn run(args: &Dns) -> io::Result<()> {
     let names = questions(&dir, args.questions)?;
     let server = serve(&dir)?;
     let port = server.at.port();
+    pin(None, 0)?; // who asks, on the other core; the processes that are measured inherit it
     let mut result = Ok(());
     if wants("one") {
         result = one(args, port);

@@ -378,7 +378,7 @@ fn streams_that_stall() {
         (
             "half a length",
             |s| drop((read_query(s), s.write_all(&[0]))),
-            "malformed reply: at byte 0: stream cut within a message",
+            "malformed reply: at byte 0: stream cut within a length",
             7,
         ),
         // What was not read when it is closed makes the system send a reset.
