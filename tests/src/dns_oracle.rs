@@ -27,6 +27,7 @@ pub const STRICT: &[(&str, &str)] = &[
         "RFC 1035 4.1.4: a name is where a name was; `domain` takes any earlier offset",
     ),
     ("compression pointer into its own name", "the loop ends at 255 bytes there"),
+    ("labels that run into the pointer to them", "RFC 1035 4.1.4: a prior name; `domain` looks only within data"),
     ("no text where there must be one", "RFC 1035 3.3.14: `domain` takes TXT without a text"),
     ("empty tag", "RFC 8659 4.1"),
     ("tag of other than letters and digits", "RFC 8659 4.1"),
@@ -184,7 +185,6 @@ pub const HICKORY_TAKES: &[(&str, &str)] = &[
 
 /// What `hickory-proto` refuses and we take: a part of its words, and why we are right to take it.
 pub const HICKORY_REFUSES: &[(&str, &str)] = &[
-    ("overlapping labels", "labels that run into the pointer that led to them: they end at 255 bytes here"),
     (
         "incorrect rdata length",
         "data that it reads by its meaning, as of type 0, of HINFO of one text, of NAPTR and SVCB",

@@ -24,6 +24,8 @@ impl<'m> Name<'m> {
         let (mut pos, mut end) = (at, None);
         // Every jump must go before the place where the present run of labels began.
         let (mut lowest, mut jumps, mut len) = (at, 0, 0usize);
+        // And what it leads to must end before that place: a name is repeated that was there before.
+        let mut limit = usize::MAX;
         loop {
             let Some(&b) = message.get(pos) else {
                 return Err(fault("name past the end", RULE, pos.min(message.len())));
@@ -40,6 +42,9 @@ impl<'m> Name<'m> {
                         return Err(fault("name longer than 255 bytes", "RFC 1035 2.3.4", pos));
                     }
                     pos += 1 + usize::from(b);
+                    if pos >= limit {
+                        return Err(fault("labels that run into the pointer to them", RULE, pos));
+                    }
                 }
                 192..=255 => {
                     let Some(&low) = message.get(pos + 1) else {
@@ -51,7 +56,7 @@ impl<'m> Name<'m> {
                         return Err(bad_pointer(target, pos, lowest));
                     }
                     end = end.or(Some(pos + 2));
-                    (pos, lowest) = (target, target);
+                    (pos, limit, lowest) = (target, lowest, target);
                 }
                 _ => return Err(fault("label of an unknown kind", RULE, pos)),
             }

@@ -114,3 +114,44 @@ fn every_row_of_the_tables_is_seen() {
         assert!(refuses.contains_key(words), "{words}: {refuses:?}");
     }
 }
+
+/// The table of `docs/dns.md`: a message for each row, and who takes it.
+#[test]
+fn the_table_of_the_documentation() {
+    let rows: &[(&str, &str, [bool; 3])] = &[
+        ("compressed in SRV", "H1100 Q c00c 0021 0001 00000000 0008 0001 0002 0050 c00c", [false, true, true]),
+        ("into the header", "H1100 Q c004 0001 0001 00000000 0004 01020304", [false, true, true]),
+        ("into its own labels", "H1000 \"a\" c00c 0001 0001", [false, false, false]),
+        (
+            "overlapping",
+            "H1200 Q c00c 0005 0001 00000004 0002 c01c 00 0001 0001 00000000 0004 01020304",
+            [false, false, false],
+        ),
+        ("two OPT", "H1002 Q 00 0029 04d0 00000000 0000 00 0029 04d0 00000000 0000", [false, true, false]),
+        ("TXT without a text", "H1100 Q c00c 0010 0001 00000000 0000", [false, true, false]),
+        ("CAA without a tag", "H1100 Q c00c 0101 0001 00000000 0002 0000", [false, true, false]),
+        (
+            "SVCB out of order",
+            "H1100 Q c00c 0041 0001 00000000 0010 0001 00 0003 0002 0050 0001 0003 026832",
+            [false, false, false],
+        ),
+        ("EUI48 of one byte", "H1100 Q c00c 006c 0001 00000000 0001 01", [false, true, true]),
+        ("flags of NAPTR", "H1100 Q c00c 0023 0001 00000000 0009 0001 0002 012d 00 00 00", [true, true, false]),
+        ("type 0", "H1100 Q c00c 0000 0001 00000000 0004 01020304", [true, true, false]),
+        ("no data of type 65280", "H1100 Q c00c ff00 0001 00000000 0000", [true, true, false]),
+    ];
+    let mut wrong = Vec::new();
+    for (what, text, want) in rows {
+        let bytes = super::tables::message(text);
+        let got = [ours(&bytes).is_ok(), theirs(&bytes).is_ok(), hickory(&bytes).is_ok()];
+        if got != *want {
+            wrong.push(format!(
+                "{what}: {got:?}, want {want:?}: {:?} {:?} {:?}",
+                ours(&bytes).err(),
+                theirs(&bytes).err(),
+                hickory(&bytes).err()
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -172,7 +172,9 @@ fn over_everything_it_is_the_same() {
     let known = |kind: &str| !UNKNOWN_TO_KDIG.contains(&kind);
     let mut kdig = Command::new("kdig");
     kdig.args(["@127.0.0.1", "-p", &tls]).args(text).args(&secure);
-    asked.iter().filter(|(_, kind)| known(kind)).for_each(|(name, kind)| drop(kdig.args(["-q", name, "-t", kind])));
+    for (name, kind) in asked.iter().filter(|(_, kind)| known(kind)) {
+        kdig.args(["-q", name, "-t", kind]);
+    }
     let ours: Vec<String> = udp.iter().filter(|l| l.split(' ').nth(3).is_some_and(known)).cloned().collect();
     assert_eq!(spelled(&ours), spelled(&lines(&output(&mut kdig))), "kdig over TLS");
 }

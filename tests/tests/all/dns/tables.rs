@@ -21,7 +21,7 @@ fn hex(text: &str) -> Option<Vec<u8>> {
 }
 
 /// The pieces of a message, as the file's head explains them.
-fn message(text: &str) -> Vec<u8> {
+pub fn message(text: &str) -> Vec<u8> {
     let mut out = Vec::new();
     for word in text.split(' ').filter(|w| !w.is_empty()) {
         if let Some(counts) = word.strip_prefix('H') {
