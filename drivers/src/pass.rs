@@ -13,8 +13,8 @@ use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice
 
 /// A stream that gives less than this at once is no longer in bulk.
 pub const SMALL: usize = 16 << 10;
-/// Moved at once in any case: what may have to be queued.
-const LEAST: usize = 64 << 10;
+/// Tried beyond what the other socket has room for: so much may have to be queued.
+const MARGIN: usize = 64 << 10;
 /// Moved at once at most. With 256 KiB a byte costs about half of what it costs with 64: both sides are woken less often.
 const MOST: usize = 256 << 10;
 /// Splices where the kernel did not do it.
@@ -57,7 +57,7 @@ impl Pipe {
         if let Pipe::None = self {
             *self = match pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC) {
                 Ok((r, w)) => {
-                    let size = fcntl_setpipe_size(&w, MOST).unwrap_or(LEAST);
+                    let size = fcntl_setpipe_size(&w, MOST).unwrap_or(MARGIN);
                     Pipe::Open(r, w, size.min(MOST))
                 }
                 Err(_) => Pipe::Refused,
@@ -131,7 +131,8 @@ impl Way {
     }
 }
 
-/// How much is worth a try: what the socket has room for, but [`LEAST`] at least and [`MOST`] at most.
+/// How much is worth a try: a little more than the socket has room for, so that one whose reader is slow is filled to the brim, and
+/// then not tried before much of that is gone.
 fn room(to: &OwnedFd) -> usize {
-    sock::send_room(to.as_fd()).clamp(LEAST, MOST)
+    sock::send_room(to.as_fd()).saturating_add(MARGIN).min(MOST)
 }

@@ -34,7 +34,7 @@ impl<A: App + 'static, P: Poller> Ready<A, P> {
                     }
                 }
                 Ok((n, _)) => {
-                    io.bulk = n == self.scratch.len();
+                    io.bulk = n >= SMALL;
                     if n < self.scratch.len() && !to_the_end {
                         io.readable = false;
                         self.poller.used_up(t, true);
