@@ -25,20 +25,19 @@ impl Network {
         let id = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let network = Network(["a", "b"].map(|end| format!("drywire-socks-{}-{}{end}", id.0, id.1)));
         let [a, b] = &network.0;
+        if let Err(why) = sh(&format!("ip netns add {a} && ip netns add {b}")) {
+            eprintln!("passed over: network namespaces are not allowed here: {why}");
+            return None;
+        }
+        let rules = "table inet hole { chain input { type filter hook input priority 0; tcp dport 9 drop; }; }";
         let made = sh(&format!(
-            "ip netns add {a} && ip netns add {b} && ip -n {a} link set lo up && ip -n {b} link set lo up && \
+            "ip -n {a} link set lo up && ip -n {b} link set lo up && \
              ip -n {a} link add there type veth peer name here netns {b} && \
              ip -n {a} addr add 10.214.1.1/24 dev there && ip -n {b} addr add 10.214.1.2/24 dev here && \
-             ip -n {a} link set there up && ip -n {b} link set here up && \
-             ip netns exec {b} nft 'table inet hole {{ chain input {{ type filter hook input priority 0; tcp dport 9 drop; }} }}'"
+             ip -n {a} link set there up && ip -n {b} link set here up && ip netns exec {b} nft '{rules}'"
         ));
-        match made {
-            Ok(()) => Some(network),
-            Err(why) => {
-                eprintln!("passed over: network namespaces are not allowed here: {why}");
-                None
-            }
-        }
+        made.expect("a network, where there may be namespaces");
+        Some(network)
     }
     /// Starts a program on one of the machines.
     fn spawn(&self, machine: usize, program: &std::path::Path, args: &[&str]) -> Tool {
