@@ -156,15 +156,36 @@ impl Check {
     /// Whether the login is good. Every step is taken whoever asks: the clear-text comparison in constant time, and the hash
     /// of the same cost.
     pub fn run(&self) -> bool {
-        let differ = digest(&self.password).iter().zip(self.plain).fold(0, |d, (a, b)| d | (a ^ b));
-        let plain = core::hint::black_box(differ) == 0;
-        let hashed = self.hash.as_deref().is_some_and(|h| verify(h, &self.password));
-        match self.kind {
-            Kind::Unknown => false,
-            Kind::Plain => plain,
-            Kind::Hashed => hashed,
-        }
+        self.run_and_count().0
     }
+    fn run_and_count(&self) -> (bool, Work) {
+        let mut work = Work::default();
+        let digest = digest(&self.password);
+        work.digested = self.password.len();
+        let differ = digest.iter().zip(self.plain).fold(0, |d, (a, b)| {
+            work.compared += 1;
+            d | (a ^ b)
+        });
+        let plain = core::hint::black_box(differ) == 0;
+        let hashed = self.hash.as_deref().is_some_and(|h| {
+            work.hashed = check_hash(h).unwrap_or_default();
+            verify(h, &self.password)
+        });
+        // Without a branch on who it is.
+        let good = plain & (self.kind == Kind::Plain) | hashed & (self.kind == Kind::Hashed);
+        (good, work)
+    }
+}
+
+/// What was done to check a login: it must not tell who is a user, nor how much of a password is right.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Work {
+    /// Bytes of the password.
+    digested: usize,
+    /// Bytes of digests.
+    compared: usize,
+    /// The cost of the hash: passes times memory, and memory.
+    hashed: (u64, u32),
 }
 
 fn digest(b: &[u8]) -> [u8; 32] {
@@ -264,6 +285,28 @@ mod tests {
         );
         for (name, password) in [("", "x"), ("a:b", "x"), ("#a", "x"), ("a", ""), ("a\n", "x")] {
             assert!(line(name, password, &[0; 16]).is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn sk_04_a_check_is_the_same_work_for_everybody() {
+        let hashed = line("eve", "open sesame", &[7; 16]).unwrap();
+        for (file, slow) in [("bob:word".into(), false), (hashed.clone(), true), (format!("bob:word\n{hashed}"), true)]
+        {
+            let users = Users::parse(&file).unwrap();
+            // As long as each other, and as long as what is right.
+            for words in [["word", "worx", "xord"], ["open sesame", "open sesamx", "xpen sesame"]] {
+                let mut works = Vec::new();
+                for name in ["bob", "eve", "mallory"] {
+                    works.extend(words.map(|w| users.check(name.as_bytes(), w.as_bytes()).run_and_count().1));
+                }
+                assert!(works.iter().all(|w| *w == works[0]), "{file}: {works:?}");
+                assert_eq!((works[0].hashed.0 > 0, works[0].compared), (slow, 32), "{file}");
+            }
+            // What stands in for the hash of who is not there is what makes it so.
+            let mut check = users.check(b"mallory", b"word");
+            check.hash = None;
+            assert_eq!(check.run_and_count().1 != users.check(b"eve", b"word").run_and_count().1, slow, "{file}");
         }
     }
 

@@ -17,6 +17,7 @@ mod host;
 mod icmp;
 pub mod listen;
 pub mod mail;
+mod pass;
 mod poll;
 mod ready;
 pub mod record;

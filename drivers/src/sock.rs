@@ -1,7 +1,7 @@
 //! Sockets: addresses, options, and what errors mean.
 use crate::icmp;
 use proto_core::{Addr, ConnectOpts, Peer, Reason};
-use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, Protocol, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType, bind, connect, getpeername,
@@ -236,3 +236,20 @@ fn read_tcp_info(fd: &OwnedFd, info: &mut [u8; 104]) -> Option<usize> {
     };
     (r == 0).then_some(len as usize)
 }
+
+/// How many bytes a socket would take at least, its overhead counted; 0 if that is not known.
+#[allow(unsafe_code)]
+pub fn send_room(fd: BorrowedFd<'_>) -> usize {
+    let mut info = [0_u32; MEMINFO];
+    let mut len = size_of_val(&info) as libc::socklen_t;
+    // SAFETY: the kernel writes at most `len` bytes into `info`, which has so many and for which all bits are a value.
+    let r = unsafe {
+        let to = (&raw mut info).cast();
+        libc::getsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_MEMINFO, to, &raw mut len)
+    };
+    let [_, _, _, most, _, queued, ..] = info;
+    if r == 0 { most.saturating_sub(queued) as usize } else { 0 }
+}
+
+/// Numbers of `SO_MEMINFO`; the fourth is the limit of what is to be sent, the sixth what waits for it or is not acknowledged.
+const MEMINFO: usize = 9;

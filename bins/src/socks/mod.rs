@@ -5,6 +5,7 @@
 mod association;
 pub mod auth;
 mod connector;
+pub mod dry_run;
 mod lookup;
 pub mod policy;
 pub mod proxy;

@@ -5,7 +5,8 @@ use crate::cli::{DriverArgs, Plan, ServerArgs, Target, Tool, complain, duration,
 use crate::outcome::{Code, Failure};
 use crate::service::Settings;
 use crate::socks::auth::{Access, Sources};
-use crate::socks::policy::{Rule, Where, Who, address_of};
+use crate::socks::dry_run::DryRun;
+use crate::socks::policy::{Rule, Where};
 use crate::socks::proxy::{Options, Proxy};
 use crate::users;
 use clap::Parser;
@@ -14,7 +15,6 @@ use core::time::Duration;
 use drivers::Kind;
 use proto_core::{Shard, dns};
 use std::io::{BufRead, Write};
-use std::net::ToSocketAddrs;
 
 /// Connections at once from one address, unless a flag says otherwise.
 const PER_ADDRESS: u32 = 100;
@@ -165,34 +165,14 @@ impl Socks5Tool {
         Ok(Code::Ok)
     }
     fn try_out(&self, host: &str, port: u16) -> Result<Code, Failure> {
-        let access = self.access()?;
-        let who = Who { user: self.user.as_deref().map(str::as_bytes), from: None };
-        let mut out = std::io::stdout();
-        let mut say = |line: String| drop(writeln!(out, "{line}")); // as above
-        let literal = host.parse().ok().or_else(|| address_of(host));
-        let (name, ips) = match literal {
-            Some(ip) => (None, vec![ip]),
-            None => {
-                if let Err(rule) = access.policy.check_name(&who, host, port) {
-                    say(format!("{host}:{port}: denied by rule: {rule}"));
-                    return Ok(Code::Answered);
-                }
-                let found = (host, port).to_socket_addrs();
-                let why = |e: std::io::Error| Failure::new(Code::Name, format!("cannot resolve '{host}': {e}"));
-                (Some(host), found.map_err(why)?.map(|a| a.ip()).collect())
-            }
-        };
-        let mut code = Code::Answered;
-        for ip in ips {
-            match access.policy.check(&who, name, ip, port) {
-                Ok(()) => {
-                    code = Code::Ok;
-                    say(format!("{host}:{port}: {ip}: allowed"));
-                }
-                Err(rule) => say(format!("{host}:{port}: {ip}: denied by rule: {rule}")),
-            }
+        let policy = self.access()?.policy;
+        let make = |_| DryRun::new(policy.clone(), self.user.as_deref(), (host, port), self.dns.clone());
+        let ran = drivers::run(Kind::Poll, make, Vec::new(), &drivers::Config::default());
+        match ran.map_err(|e| Failure::new(Code::Local, e.to_string()))? {
+            0 => Ok(Code::Ok),
+            code if code == Code::Name as u8 => Ok(Code::Name),
+            _ => Ok(Code::Answered),
         }
-        Ok(code)
     }
 }
 

@@ -68,20 +68,24 @@ impl<A: App + 'static> Host<A> {
     }
     /// Where a driver may send what comes on `from` without showing it: the other side of its relay, if nothing is queued there.
     /// A recording has to see all, and so has a relay that counts.
-    pub(crate) fn splices(&self, from: Token) -> Option<Token> {
-        if !self.relays.splice || self.recorder.is_some() {
+    pub(crate) fn passes(&self, from: Token) -> Option<Token> {
+        if self.recorder.is_some() {
             return None;
         }
         let relay = self.relays.by_source.get(from).filter(|r| !r.full && r.quota == u64::MAX)?;
         let open = self.table.tx(relay.to).is_some_and(|tx| tx.is_empty() && !tx.is_finished());
         (open && self.table.is_wanted(from) && !self.is_lingering(from)).then_some(relay.to)
     }
-    /// A driver has done so, with `n` bytes.
-    pub(crate) fn spliced(&mut self, from: Token, to: Token, n: usize) {
+    /// It may do so within the kernel.
+    pub(crate) fn may_splice(&self) -> bool {
+        self.relays.splice
+    }
+    /// A driver has done so, with `n` bytes, within the kernel or by copying.
+    pub(crate) fn passed(&mut self, from: Token, to: Token, n: usize, spliced: bool) {
         self.now = self.now.max(self.clock.now());
         self.counters.bytes_in += n as u64;
         self.counters.bytes_out += n as u64;
-        self.counters.spliced += n as u64;
+        *if spliced { &mut self.counters.spliced } else { &mut self.counters.relayed } += n as u64;
         self.table.received(from, n, self.now);
         self.table.passed(to, n, self.now);
         if let Some(relay) = self.relays.by_source.get_mut(from) {

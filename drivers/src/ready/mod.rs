@@ -5,13 +5,13 @@
 //! else's once per turn or after [`FLUSH`] bytes of input. A socket whose budget is used up, or whose reading was
 //! resumed, goes on a list that is served after the others.
 mod sockets;
-mod splice;
 mod streams;
 
 pub use streams::send_chunks;
 
 use crate::host::{Due, Host};
 use crate::listen::Bound;
+use crate::pass::Way;
 use crate::{Error, icmp, sock};
 use proto_core::{Addr, App, Input, Reason, Slots, Token, Trouble};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -79,7 +79,7 @@ struct Io {
     shut: bool,
     /// On the list of those to be served again.
     queued: bool,
-    /// Its last input came in bulk: a relay may splice.
+    /// Its last input came in bulk: a relay passes it on past the output.
     bulk: bool,
     /// What a level-triggered poller watches: reading, writing.
     armed: (bool, bool),
@@ -102,7 +102,7 @@ pub struct Ready<A: App, P> {
     /// For the next connect of this turn.
     spare: sock::Spare,
     /// What relays in bulk go through.
-    pipe: splice::Pipe,
+    way: Way,
 }
 
 impl<A: App + 'static, P: Poller> Ready<A, P> {
@@ -112,8 +112,8 @@ impl<A: App + 'static, P: Poller> Ready<A, P> {
         poller.add(host.bell().waker().fd(), BELL).map_err(|e| Error::system("watch the mailbox")(e.into()))?;
         poller.interest(host.bell().waker().fd(), BELL, true, false);
         let (again, news, spare) = (Vec::new(), VecDeque::new(), sock::Spare::default());
-        let (conns, pipe) = (Slots::default(), splice::Pipe::default());
-        let mut r = Ready { host, poller, conns, again, news, scratch, unflushed: 0, dropped: 0, spare, pipe };
+        let (conns, way) = (Slots::default(), Way::default());
+        let mut r = Ready { host, poller, conns, again, news, scratch, unflushed: 0, dropped: 0, spare, way };
         for (t, bound) in r.host.listeners().into_iter().zip(listeners) {
             r.add(t, bound.fd, Kind::Listener).map_err(|e| Error::system("watch a listener")(e.into()))?;
             r.arm(t);

@@ -1,5 +1,6 @@
 //! Bytes of connections: in with a budget, out as far as the socket takes them.
 use super::{BUDGET, FLUSH, Kind, Poller, Ready, SEGMENTS};
+use crate::pass::{Passed, SMALL};
 use crate::sock;
 use proto_core::{App, Chunk, Input, Next, Reason, Token, Tx};
 use rustix::fd::OwnedFd;
@@ -17,7 +18,7 @@ impl<A: App + 'static, P: Poller> Ready<A, P> {
             }
             let Some(io) = self.conns.get_mut(t).filter(|io| io.readable && !io.eof) else { return };
             if io.bulk
-                && let Some(n) = self.splice(t)
+                && let Some(n) = self.pass(t, to_the_end)
             {
                 budget = budget.saturating_sub(n);
                 self.after_input(t);
@@ -33,7 +34,7 @@ impl<A: App + 'static, P: Poller> Ready<A, P> {
                     }
                 }
                 Ok((n, _)) => {
-                    io.bulk = n == self.scratch.len();
+                    io.bulk = n >= SMALL;
                     if n < self.scratch.len() && !to_the_end {
                         io.readable = false;
                         self.poller.used_up(t, true);
@@ -52,6 +53,53 @@ impl<A: App + 'static, P: Poller> Ready<A, P> {
         }
         self.later(t);
     }
+    /// Passes on in bulk what has come on `t`, if it is relayed; how much. `None`: it is to be received.
+    fn pass(&mut self, t: Token, to_the_end: bool) -> Option<usize> {
+        let to = self.host.passes(t)?;
+        let (from, other) = (self.conns.get(t)?, self.conns.get(to)?);
+        if other.kind != Kind::Stream || other.blocked || other.shut {
+            return None;
+        }
+        let (splices, calls) = (self.host.may_splice(), &mut self.host.counters.syscalls);
+        let spliced = if splices { self.way.splice(&from.fd, &other.fd, calls) } else { Passed::Not };
+        let (passed, spliced) = match spliced {
+            Passed::Not => (self.way.copy(&from.fd, &other.fd, calls), false),
+            passed => (passed, true),
+        };
+        let (n, mut left, failed, more) = match passed {
+            Passed::Not => return None,
+            Passed::Nothing => {
+                self.conns.get_mut(t)?.readable = false;
+                self.poller.used_up(t, true);
+                return Some(0);
+            }
+            Passed::Failed(why) => {
+                self.die(t, why);
+                return Some(0);
+            }
+            Passed::Moved { n, left, failed, more } => (n, left, failed, more || to_the_end),
+        };
+        self.host.passed(t, to, n - left.len(), spliced);
+        self.unflushed += n - left.len();
+        if let Some(io) = self.conns.get_mut(t) {
+            io.bulk = n >= SMALL;
+            io.readable = more;
+        }
+        if !more {
+            self.poller.used_up(t, true);
+        }
+        match failed {
+            Some(why) => self.die(to, why),
+            None if left.is_empty() => {}
+            None => {
+                let rest = left.len();
+                self.unflushed += rest;
+                // Sending it will find out that the socket is full.
+                self.host.deliver(Input::Bytes(t, Chunk::new(&mut left, rest)));
+            }
+        }
+        Some(n)
+    }
     /// The served connection's output goes out at once.
     #[inline]
     fn after_input(&mut self, t: Token) {
@@ -63,7 +111,7 @@ impl<A: App + 'static, P: Poller> Ready<A, P> {
         }
     }
     #[inline]
-    pub(super) fn received(&mut self, t: Token, n: usize) {
+    fn received(&mut self, t: Token, n: usize) {
         if self.host.is_lingering(t) {
             return; // read to be discarded
         }

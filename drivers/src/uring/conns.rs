@@ -222,6 +222,11 @@ impl Conns {
     pub fn live(&mut self, t: Token) -> Option<&mut Io> {
         self.any(t).filter(|io| !io.closing)
     }
+    /// Two sockets that are not over.
+    pub fn both(&self, a: Token, b: Token) -> Option<[&Io; 2]> {
+        let live = |t: Token| self.0.get(t.index())?.as_ref().filter(|io| io.token == t && !io.closing);
+        Some([live(a)?, live(b)?])
+    }
     pub fn remove(&mut self, t: Token) -> Option<Io> {
         self.any(t)?;
         self.0.get_mut(t.index())?.take()

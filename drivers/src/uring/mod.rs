@@ -29,6 +29,7 @@ mod stream;
 
 use crate::host::{Due, Facts, Host};
 use crate::listen::{self, Bound};
+use crate::pass::Way;
 use crate::{Config, Error};
 use conns::{Conns, Io, Kind};
 use forms::Chains;
@@ -95,6 +96,8 @@ struct Driver<A: App> {
     news: VecDeque<News>,
     /// What plain calls read into; replaced when the app keeps it.
     scratch: Vec<u8>,
+    /// What relays in bulk go through.
+    way: Way,
     /// Input delivered since everybody's output was flushed.
     unflushed: usize,
     /// Datagrams dropped and not told yet.
@@ -115,6 +118,7 @@ impl<A: App + 'static> Driver<A> {
             chains: Chains::default(),
             news: VecDeque::new(),
             scratch,
+            way: Way::default(),
             unflushed: 0,
             dropped: 0,
         };

@@ -2,6 +2,7 @@
 use super::conns::{Chain, Io, Kind, Listed, Message, SEGMENTS, Watch};
 use super::ring::{Code, Done};
 use super::{Driver, FLUSH};
+use crate::pass::Passed;
 use crate::ready::send_chunks;
 use crate::sock;
 use proto_core::{App, Bytes, Chunk, Input, Next, Reason, Token};
@@ -265,6 +266,14 @@ impl<A: App + 'static> Driver<A> {
             if !io.readable || io.eof || matches!(io.watch, Watch::Recv | Watch::Once) || io.has_parked() {
                 return;
             }
+            if io.bulk
+                && let Some(n) = self.pass(t)
+            {
+                budget = budget.saturating_sub(n);
+                self.after_input(t);
+                continue;
+            }
+            let Some(io) = self.conns.live(t) else { return };
             self.host.counters.syscalls += 1;
             match recv(&io.fd, &mut self.scratch[..], RecvFlags::DONTWAIT) {
                 Ok((0, _)) => {
@@ -289,6 +298,47 @@ impl<A: App + 'static> Driver<A> {
             }
         }
         self.later(t);
+    }
+    /// Passes on in bulk what has come on `t`, if it is relayed; how much. `None`: it is to be received.
+    ///
+    /// By copying: a splice that does not wait needs descriptors that do not block, and the ring those that do; and the ring's own
+    /// splice runs on worker threads, always.
+    fn pass(&mut self, t: Token) -> Option<usize> {
+        let to = self.host.passes(t)?;
+        let Driver { conns, way, host, .. } = self;
+        let [from, other] = conns.both(t, to)?;
+        let ready = other.kind == Kind::Stream && other.flight.is_none() && !other.shut;
+        if !ready {
+            return None;
+        }
+        let (n, mut left, failed, more) = match way.copy(&from.fd, &other.fd, &mut host.counters.syscalls) {
+            Passed::Not => return None,
+            Passed::Nothing => {
+                self.conns.live(t)?.readable = false;
+                return Some(0);
+            }
+            Passed::Failed(why) => {
+                self.die(t, why);
+                return Some(0);
+            }
+            Passed::Moved { n, left, failed, more } => (n, left, failed, more),
+        };
+        host.passed(t, to, n - left.len(), false);
+        self.unflushed += n;
+        let io = self.conns.live(t)?;
+        io.readable = more || io.hup;
+        if weigh(io, n < crate::pass::SMALL) {
+            self.change_form(t);
+        }
+        match failed {
+            Some(why) => self.die(to, why),
+            None if left.is_empty() => {}
+            None => {
+                let rest = left.len();
+                self.host.deliver(Input::Bytes(t, Chunk::new(&mut left, rest)));
+            }
+        }
+        Some(n)
     }
     #[inline]
     pub(super) fn bytes(&mut self, t: Token, n: usize) {

@@ -64,17 +64,17 @@ pub fn pages(n: usize) -> SocketAddr {
 }
 
 /// A file of its own, gone at the end.
-struct File(std::path::PathBuf);
+pub struct File(std::path::PathBuf);
 
 impl File {
-    fn new(name: &str, text: &str) -> File {
+    pub fn new(name: &str, text: &str) -> File {
         use std::os::unix::fs::PermissionsExt;
         let path = std::env::temp_dir().join(format!("drywire-socks-{}-{name}", std::process::id()));
         std::fs::write(&path, text).expect("a file");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("ours");
         File(path)
     }
-    fn path(&self) -> &str {
+    pub fn path(&self) -> &str {
         self.0.to_str().expect("a name")
     }
 }
@@ -98,7 +98,7 @@ fn plain(line: &str) -> String {
     out
 }
 
-fn curl(args: &[&str]) -> (Option<i32>, String) {
+pub fn curl(args: &[&str]) -> (Option<i32>, String) {
     let out = Command::new("curl").args(["-s", "-m", "20"]).args(args).output().expect("installed");
     (out.status.code(), String::from_utf8_lossy(&out.stdout).into_owned())
 }
@@ -330,76 +330,6 @@ fn sk_08_what_comes_early_is_sent_after_the_reply_on_all_drivers() {
         }
         assert_eq!(tool.stop().code, Some(0), "{driver}");
     }
-}
-
-#[test]
-fn tls_passes_untouched() {
-    if !have("curl") || !have("openssl") {
-        return;
-    }
-    let dir = std::env::temp_dir().join(format!("drywire-socks-tls-{}", std::process::id()));
-    std::fs::create_dir_all(&dir).expect("a folder");
-    let (cert, key) = (dir.join("cert.pem").display().to_string(), dir.join("key.pem").display().to_string());
-    let mut make = Command::new("openssl");
-    make.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]);
-    make.args(["-addext", "subjectAltName=DNS:localhost", "-keyout", &key, "-out", &cert]);
-    assert!(make.output().expect("installed").status.success());
-    let (free, at) = target();
-    drop(free);
-    let mut serve = Command::new("openssl");
-    serve.args(["s_server", "-www", "-accept", &format!("127.0.0.1:{}", at.port()), "-cert", &cert, "-key", &key]);
-    let server = Tool::spawn(serve);
-    until("openssl listens", || TcpStream::connect(at).is_ok());
-    let (tool, port) = proxy("epoll", &["-q"]);
-    let (proxy, url) = (format!("localhost:{port}"), format!("https://localhost:{}/", at.port()));
-    // The certificate is checked against the name that only the proxy resolves.
-    let (code, page) = curl(&["--socks5-hostname", &proxy, "--cacert", &cert, &url]);
-    assert_eq!(code, Some(0), "{page}");
-    assert!(page.contains("Ciphers supported"), "{page}");
-    assert_eq!(tool.stop().code, Some(0));
-    drop(server);
-    std::fs::remove_dir_all(&dir).expect("ours");
-}
-
-/// A foreign client that is not everywhere: what it prints, or `None`.
-pub fn foreign(mut command: Command) -> Option<(Option<i32>, String)> {
-    let out = command.output().ok()?;
-    Some((out.status.code(), String::from_utf8_lossy(&out.stdout).into_owned()))
-}
-
-#[test]
-fn pysocks_and_proxychains_get_through() {
-    let users = File::new("py-users", "user:pass\n");
-    let at = pages(2);
-    let mut tool = Tool::start("socks5_proxy", &["0", "--auth", users.path(), "--allow", "loopback", "-q"]);
-    let port = tool.port();
-    let script = format!(
-        "import socks\ns = socks.socksocket()\ns.set_proxy(socks.SOCKS5, '127.0.0.1', {port}, True, 'user', 'pass')\n\
-         s.settimeout(20)\ns.connect(('localhost', {}))\ns.sendall(b'GET / HTTP/1.0\\r\\n\\r\\n')\n\
-         print(s.makefile('rb').read().decode())\n",
-        at.port()
-    );
-    let mut python = Command::new("python3");
-    python.args(["-c", "import socks"]);
-    if foreign(python).is_some_and(|(code, _)| code == Some(0)) {
-        let mut python = Command::new("python3");
-        python.args(["-c", &script]);
-        let (code, text) = foreign(python).expect("it ran just now");
-        assert!(code == Some(0) && text.contains("203.0.113.45"), "{text}");
-    } else {
-        eprintln!("passed over: PySocks is not installed");
-    }
-    if std::path::Path::new("/usr/bin/proxychains4").is_file() && have("curl") {
-        let text = format!("strict_chain\nquiet_mode\n[ProxyList]\nsocks5 127.0.0.1 {port} user pass\n");
-        let config = File::new("chains", &text);
-        let mut chains = Command::new("proxychains4");
-        chains.args(["-f", config.path(), "curl", "-s", "-m", "20", &format!("http://127.0.0.1:{}/", at.port())]);
-        let (code, text) = foreign(chains).expect("it is there");
-        assert_eq!((code, text.as_str()), (Some(0), "203.0.113.45"));
-    } else {
-        eprintln!("passed over: proxychains4 is not installed");
-    }
-    assert_eq!(tool.stop().code, Some(0));
 }
 
 fn run(args: &[&str]) -> Ended {

@@ -79,3 +79,22 @@ fn sk_02_names_are_looked_up_and_checked_on_all_drivers() {
         assert_eq!(tool.stop().code, Some(0), "{driver}");
     }
 }
+
+#[test]
+fn a_dry_run_asks_whom_the_proxy_would_ask() {
+    let ns = name_server(&["169.254.169.254", "93.184.216.34"]).to_string();
+    let run = |name: &str, more: &[&str]| {
+        let mut tool = Tool::start("socks5_proxy", &[&["--dry-run", name, "--dns", &ns], more].concat());
+        tool.end_input();
+        let ended = tool.wait();
+        (ended.code, ended.stdout)
+    };
+    let line = |s: &str| format!("{s}\n");
+    assert_eq!(
+        run("rebind.example:80", &[]),
+        (Some(10), line("rebind.example:80: 169.254.169.254: denied by rule: metadata"))
+    );
+    assert_eq!(run("rebind.example:80", &[]), (Some(0), line("rebind.example:80: 93.184.216.34: allowed")));
+    assert_eq!(run("any.example:80", &["--allow", "loopback"]).0, Some(0));
+    assert_eq!(run("no-such.invalid:80", &[]), (Some(3), String::new()));
+}

@@ -1,7 +1,5 @@
 //! How `socks5_proxy` passes bytes on: copied, or within the kernel.
-use super::socks::{foreign, patient, proxy, receive, send, target, through};
-use std::io::Read;
-use std::process::Command;
+use super::socks::{patient, proxy, receive, send, target, through};
 use tests::scenario::drivers;
 
 /// A counter in a line of statistics.
@@ -47,29 +45,4 @@ fn bulk_is_spliced_where_a_driver_can_and_copied_where_it_is_told_to() {
     let path = std::env::temp_dir().join(format!("drywire-socks-relay-{}", std::process::id()));
     assert_eq!(play("epoll", &["--record", path.to_str().expect("a name")]).1, 0);
     let _ = std::fs::remove_file(path); // in nobody's way
-}
-
-#[test]
-fn ncat_gets_through() {
-    if !std::path::Path::new("/usr/bin/ncat").is_file() {
-        return eprintln!("passed over: ncat is not installed");
-    }
-    let (tool, port) = proxy("epoll", &["-q"]);
-    let (l, at) = target();
-    let answers = std::thread::spawn(move || {
-        let mut s = patient(l.accept().expect("it connects").0);
-        let mut text = String::new();
-        s.read_to_string(&mut text).expect("it sends");
-        std::io::Write::write_all(&mut s, b"heard\n").expect("it reads");
-        text
-    });
-    let line = format!(
-        "echo hello | /usr/bin/ncat -w 10 --proxy 127.0.0.1:{port} --proxy-type socks5 127.0.0.1 {}",
-        at.port()
-    );
-    let mut sh = Command::new("sh");
-    sh.args(["-c", &line]);
-    assert_eq!(foreign(sh), Some((Some(0), "heard\n".into())));
-    assert_eq!(answers.join().expect("no panic"), "hello\n");
-    assert_eq!(tool.stop().code, Some(0));
 }

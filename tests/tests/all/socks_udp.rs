@@ -1,6 +1,7 @@
 //! UDP ASSOCIATE and BIND of `socks5_proxy`.
-use super::socks::{byte, connect, foreign, patient, proxy, target, through};
+use super::socks::{byte, connect, patient, proxy, target, through};
 use super::socks_names::name_server;
+use super::socks_peers::foreign;
 use proto_core::socks5::datagram;
 use proto_core::socks5::{Address, Host};
 use std::io::{Read, Write};

@@ -14,8 +14,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 #[derive(Args)]
 pub struct Relay {
-    /// Which to run: microsocks, dante, or a driver for socks5_proxy
-    #[arg(long, value_delimiter = ',', default_value = "microsocks,dante,epoll,io_uring")]
+    /// Which to run: microsocks, dante, or a driver for socks5_proxy, which copies if ":copy" follows
+    #[arg(long, value_delimiter = ',', default_value = "microsocks,dante,epoll,epoll:copy,io_uring")]
     only: Vec<String>,
     /// What to measure
     #[arg(long, value_delimiter = ',', default_value = "short,messages,bulk", value_enum)]
@@ -219,7 +219,8 @@ fn command(name: &str) -> io::Result<Option<String>> {
         driver => {
             let proxy = tool("socks5_proxy").display().to_string();
             let limits = "--max-conns-per-ip 100000 --max-conns 100000";
-            Some(format!("{proxy} {{port}} -q --allow loopback {limits} --driver {driver}"))
+            let (driver, relay) = driver.split_once(':').unwrap_or((driver, "splice"));
+            Some(format!("{proxy} {{port}} -q --allow loopback {limits} --relay {relay} --driver {driver}"))
         }
     })
 }
