@@ -179,7 +179,7 @@ impl Socks5Tool {
 impl Tool for Socks5Tool {
     type App = Proxy;
     const NAME: &'static str = "socks5_proxy";
-    const DRIVER: Kind = Kind::Auto;
+    const DRIVER: Kind = Kind::Epoll;
 
     fn driver(&self) -> &DriverArgs {
         &self.args.driver

@@ -131,7 +131,11 @@ impl<A: App + 'static, P: Poller> Ready<A, P> {
                 Next::Empty => {
                     if tx.is_finished() && !io.shut {
                         io.shut = true;
-                        let _ = shutdown(&io.fd, Shutdown::Write); // a reset peer says so on reading
+                        // After the end of input closing follows, which sends the FIN.
+                        if !io.eof {
+                            self.host.counters.syscalls += 1;
+                            let _ = shutdown(&io.fd, Shutdown::Write); // a reset peer says so on reading
+                        }
                     }
                     break;
                 }

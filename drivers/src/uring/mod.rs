@@ -5,7 +5,7 @@
 //! - `ring`: submissions in order, completions as values; `buffers`, `pool`: what the kernel receives into; `faults`:
 //!   for tests
 //! - `conns`: what is known of each socket
-//! - `stream`: receiving and sending; `forms`: both in the ways that are chosen by hand; `accept`: listeners; `ops`: what apps ask for, and ends
+//! - `stream`: receiving; `send`: sending; `forms`: both in the ways that are chosen by hand; `accept`: listeners; `ops`: what apps ask for, and ends
 //!
 //! A connection begins with a multishot receive into small provided buffers and one send in flight. One that fills a
 //! buffer is served in bulk: a multishot poll, then plain calls with 64 KB while the data is in the cache, which
@@ -24,6 +24,7 @@ mod ops;
 mod pool;
 mod probe;
 mod ring;
+mod send;
 mod setup;
 mod stream;
 
