@@ -152,21 +152,26 @@ pub fn span(d: Duration) -> String {
     }
 }
 
-/// A second since 1970 as HTTP writes it (RFC 9110 5.6.7): `Thu, 01 Jan 2026 00:00:00 GMT`.
-pub fn http_date(unix_s: i64) -> String {
-    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let (day, s) = (unix_s.div_euclid(86_400), unix_s.rem_euclid(86_400));
+/// Year, month (from 1) and day of a second since 1970 (UTC).
+pub fn civil(unix_s: i64) -> (i64, i64, i64) {
     // Years that begin in March, so that the leap day is a year's last; eras of 400 years repeat exactly.
-    let from_march = day + 719_468;
+    let from_march = unix_s.div_euclid(86_400) + 719_468;
     let (era, of_era) = (from_march.div_euclid(146_097), from_march.rem_euclid(146_097));
     let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month = (5 * of_year + 2) / 153;
     let date = of_year - (153 * month + 2) / 5 + 1;
-    let year = era * 400 + year_of_era + i64::from(month >= 10);
+    (era * 400 + year_of_era + i64::from(month >= 10), (month + 2) % 12 + 1, date)
+}
+
+/// A second since 1970 as HTTP writes it (RFC 9110 5.6.7): `Thu, 01 Jan 2026 00:00:00 GMT`.
+pub fn http_date(unix_s: i64) -> String {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let (day, s) = (unix_s.div_euclid(86_400), unix_s.rem_euclid(86_400));
+    let (year, month, date) = civil(unix_s);
     let weekday = DAYS.get(day.rem_euclid(7) as usize).copied().unwrap_or_default();
-    let name = MONTHS.get(((month + 2) % 12) as usize).copied().unwrap_or_default();
+    let name = MONTHS.get((month - 1) as usize).copied().unwrap_or_default();
     format!("{weekday}, {date:02} {name} {year:04} {:02}:{:02}:{:02} GMT", s / 3600, s / 60 % 60, s % 60)
 }
 

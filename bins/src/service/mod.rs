@@ -84,6 +84,8 @@ pub struct Service {
     waiting: Waiting,
     reload: Reload,
     full_of_driver: bool,
+    /// The app has something to finish when all clients are gone.
+    held: bool,
 }
 
 impl Service {
@@ -110,6 +112,7 @@ impl Service {
             waiting: Waiting::default(),
             reload: Reload::default(),
             full_of_driver: false,
+            held: false,
         }
     }
     /// Takes the facts; the first shard prints the banner.
@@ -204,8 +207,19 @@ impl Service {
         self.control.answer(t, &format!("{text}\n"), cx);
         self.control.settle(cx);
     }
+    /// The app has something to finish when all clients are gone, and tells when it has: with [`Service::let_go`].
+    pub fn hold(&mut self) {
+        self.held = true;
+    }
+    /// It has finished.
+    pub fn let_go<J>(&mut self, cx: &mut ServerCx<'_, J>) {
+        self.held = false;
+        if self.is_stopping() {
+            self.exit_if_drained(cx);
+        }
+    }
     fn exit_if_drained<J>(&self, cx: &mut ServerCx<'_, J>) {
-        if self.clients.is_empty() {
+        if self.clients.is_empty() && !self.held {
             self.say_goodbye(cx);
         }
     }

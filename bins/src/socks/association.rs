@@ -35,10 +35,12 @@ pub enum Dropped {
     Name,
     /// Too many wait already.
     Full,
+    /// The user has limits.
+    Limit,
 }
 
 impl Dropped {
-    const ALL: [(Dropped, &'static str); 7] = [
+    const ALL: [(Dropped, &'static str); 8] = [
         (Dropped::Stranger, "from strangers"),
         (Dropped::Short, "too short"),
         (Dropped::Fragment, "fragments"),
@@ -46,6 +48,7 @@ impl Dropped {
         (Dropped::Denied, "denied by rules"),
         (Dropped::Name, "without a known name"),
         (Dropped::Full, "too many at once"),
+        (Dropped::Limit, "above the user's limits"),
     ];
 }
 
@@ -61,7 +64,7 @@ impl From<Bad> for Dropped {
 
 /// What was dropped, by its reason.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Drops([u64; 7]);
+pub struct Drops([u64; 8]);
 
 impl Drops {
     /// One more.

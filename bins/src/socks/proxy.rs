@@ -1,7 +1,9 @@
 //! The app: sessions from their handshake to their end.
+use super::account::Accounts;
 use super::association::SOCKETS;
 use super::auth::{Access, Reload, Sources};
 use super::connector::OUT;
+use super::ledger::Ledger;
 use super::lookup::Lookups;
 use super::session::{Phase, Session};
 use crate::lockout::Lockout;
@@ -20,11 +22,13 @@ mod ends;
 mod login;
 mod sockets;
 mod target;
+mod usage;
 
 /// Part bytes of questions and jobs.
 pub(super) const NAMES: u8 = 2;
 const JUDGES: u8 = 3;
 const FILES: u8 = 4;
+const LEDGER: u8 = 6;
 /// How long a client may take to close its side.
 const LINGER: Duration = Duration::from_secs(2);
 /// When a failed login is told.
@@ -45,8 +49,10 @@ pub struct Options {
     pub bind: Option<IpAddr>,
     /// Sessions that may be connecting at once.
     pub pending: usize,
-    /// Sessions of one user at once.
-    pub per_user: Option<u32>,
+    /// What users may use, and have used.
+    pub accounts: Accounts,
+    /// The file that remembers it.
+    pub usage: Option<String>,
     /// Of the handshake, and of what comes before its reply.
     pub limits: Limits,
     /// How long one direction may be over while the other is not.
@@ -70,7 +76,8 @@ impl Default for Options {
             connect_timeout: Duration::from_secs(10),
             bind: None,
             pending: 1024,
-            per_user: None,
+            accounts: Accounts::default(),
+            usage: None,
             limits: Limits::default(),
             half: Duration::from_secs(600),
             failures: 10,
@@ -99,7 +106,7 @@ pub struct Proxy {
     judged: BTreeMap<u64, Token>,
     timers: Timers<Token>,
     connecting: usize,
-    by_user: BTreeMap<Vec<u8>, u32>,
+    ledger: Ledger,
     listeners: Vec<SocketAddr>,
     number: u64,
     jobs: u64,
@@ -125,12 +132,12 @@ impl Proxy {
             clients: Slots::default(),
             lookups: Lookups::new(NAMES, options.dns.clone()),
             guard: Lockout::new(options.failures),
+            ledger: Ledger::new(LEDGER, options.usage.clone()),
             options,
             reload: Reload::new(FILES),
             judged: BTreeMap::new(),
             timers: Timers::default(),
             connecting: 0,
-            by_user: BTreeMap::new(),
             listeners: Vec::new(),
             number: 0,
             jobs: 0,
@@ -153,6 +160,9 @@ impl Proxy {
             }
         }
         let at = start.port().map_or_else(|| "a unix socket".into(), |p| format!("port {p}"));
+        if self.ledger.is_kept() {
+            self.service.hold();
+        }
         self.service.start(start, &format!("SOCKS5 proxy listening on {at}"), cx);
         if start.shard.0 == 0 {
             let how = match (&self.options.access.users, self.options.auth_once) {
@@ -242,6 +252,7 @@ impl Proxy {
     }
 
     fn due(&mut self, cx: &mut ProxyCx<'_>) {
+        self.ledger.due(&mut self.options.accounts, cx);
         while let Some((t, told)) = self.conns.due(cx) {
             if let Err(fault) = told {
                 self.fault(t, &fault, cx);
@@ -279,6 +290,7 @@ impl Proxy {
                 self.cut(t, cx);
             }
             Some(Phase::Relaying(flow)) => {
+                flow.resume(t, cx);
                 if flow.is_reporting(now) {
                     self.report(t, cx);
                 }
@@ -334,8 +346,16 @@ impl App for Proxy {
                 self.leave(t, cx);
                 cx.close(t, LINGER);
             }
-            Input::Relayed { from, end, .. } => self.relayed(from, end, cx),
+            Input::Relayed { from, total, end } => self.relayed(from, total, end, cx),
             Input::Closed(t, why) => self.closed(t, why, cx),
+            Input::Answer(id, answer) if id.part() == LEDGER => {
+                if let Err(failure) = self.ledger.answer(id, &answer, &mut self.options.accounts, cx) {
+                    self.service.warn(cx, format_args!("{}", failure.text));
+                    if self.service.is_stopping() {
+                        self.service.let_go(cx);
+                    }
+                }
+            }
             Input::Answer(id, answer) if id.part() == FILES => {
                 if let Some(done) = self.reload.answered(id, answer, &self.options.sources, cx) {
                     self.reloaded(done, cx);
@@ -355,6 +375,7 @@ impl App for Proxy {
     fn deadline(&self) -> Option<Deadline> {
         let timer = self.timers.next().map(|(at, _)| Deadline { at, since: at, why: "a session" });
         let conns = Deadline::earliest(self.conns.deadline(), timer);
+        let conns = Deadline::earliest(self.ledger.deadline(), conns);
         let conns = Deadline::earliest(self.lookups.deadline(), conns);
         Deadline::earliest(self.service.deadline(), conns)
     }
@@ -369,6 +390,9 @@ impl Proxy {
         self.conns.settle(cx, |t, fault| failed.push((t, fault)));
         for (t, fault) in failed {
             self.fault(t, &fault, cx);
+        }
+        if self.service.is_stopping() && self.sessions.is_empty() {
+            self.close_books(cx);
         }
     }
 }

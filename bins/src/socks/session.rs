@@ -3,7 +3,7 @@ use super::association::Association;
 use super::connector::Attempts;
 use core::net::IpAddr;
 use core::time::Duration;
-use proto_core::{Addr, Deadline, Instant, Token};
+use proto_core::{Addr, Cx, Deadline, Instant, Token};
 
 /// How often a long session says what it has moved.
 const REPORT: Duration = Duration::from_secs(60);
@@ -110,12 +110,43 @@ pub struct Flow {
     pub half: Option<Instant>,
     /// The last report.
     pub reported: Instant,
+    /// Bytes that are in the user's account.
+    pub charged: u64,
+    /// Bytes that may pass each way, if there is a limit.
+    pub granted: [u64; 2],
+    /// Bytes that may pass later.
+    pub later: [Option<(Instant, u64)>; 2],
 }
 
 impl Flow {
     /// Just begun.
     pub fn new(out: Token, base: u64, now: Instant) -> Self {
-        Flow { out, base, moved: [None; 2], half: None, reported: now }
+        let (moved, charged, granted, later) = ([None; 2], 0, [0; 2], [None; 2]);
+        Flow { out, base, moved, half: None, reported: now, charged, granted, later }
+    }
+    /// Bytes of the client `t` (way 0) or of its target (way 1) are passed on: all of them, or as many as that.
+    pub fn open<J, M>(&mut self, t: Token, way: usize, quota: Option<u64>, cx: &mut Cx<'_, J, M>) {
+        let (from, to) = if way == 0 { (t, self.out) } else { (self.out, t) };
+        if let Some(granted) = self.granted.get_mut(way) {
+            *granted = quota.unwrap_or(u64::MAX);
+        }
+        cx.relay(from, to, quota);
+    }
+    /// They are passed on later.
+    pub fn hold<J, M>(&mut self, t: Token, way: usize, later: (Instant, u64), cx: &mut Cx<'_, J, M>) {
+        if let Some(slot) = self.later.get_mut(way) {
+            *slot = Some(later);
+        }
+        cx.read(if way == 0 { t } else { self.out }, false);
+    }
+    /// Passes on what has waited long enough.
+    pub fn resume<J, M>(&mut self, t: Token, cx: &mut Cx<'_, J, M>) {
+        for way in 0..2 {
+            let now = |later: &mut (Instant, u64)| later.0 <= cx.now;
+            if let Some((_, bytes)) = self.later.get_mut(way).and_then(|later| later.take_if(now)) {
+                self.open(t, way, Some(bytes), cx);
+            }
+        }
     }
     /// Both sides have closed.
     pub fn is_over(&self) -> bool {
@@ -164,7 +195,10 @@ impl Session {
             Phase::Connecting(attempts) => Some(attempts.deadline()),
             Phase::Relaying(flow) => {
                 let half = flow.half.map(|at| Deadline::new(at, half, "end of the other direction"));
-                Deadline::earliest(half, Some(Deadline::new(flow.reported, REPORT, "report")))
+                let turn =
+                    flow.later.iter().flatten().map(|(at, _)| Deadline { at: *at, since: flow.reported, why: "turn" });
+                let report = Deadline::new(flow.reported, REPORT, "report");
+                turn.fold(Deadline::earliest(half, Some(report)), |a, b| Deadline::earliest(a, Some(b)))
             }
         }
     }

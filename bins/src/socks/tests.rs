@@ -17,6 +17,7 @@ mod datagrams;
 mod limits;
 mod played;
 mod rules;
+mod usage;
 
 fn policy(allow: &[&str], deny: &[&str]) -> Policy {
     let of = |on: bool, list: &[&str]| -> Vec<Rule> {

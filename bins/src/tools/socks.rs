@@ -1,9 +1,10 @@
 //! `socks5_proxy`.
 use super::simulate::{Scene, simulate};
 use super::{running, server_plan};
-use crate::cli::{DriverArgs, Plan, ServerArgs, Target, Tool, complain, duration, port};
+use crate::cli::{DriverArgs, Plan, ServerArgs, Target, Tool, complain, duration, port, size};
 use crate::outcome::{Code, Failure};
 use crate::service::Settings;
+use crate::socks::account::{Accounts, Limits};
 use crate::socks::auth::{Access, Sources};
 use crate::socks::dry_run::DryRun;
 use crate::socks::policy::{Rule, Where};
@@ -94,6 +95,15 @@ pub struct Socks5Tool {
     /// Sessions of one user at once
     #[arg(long, value_name = "N", requires = "auth", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
     max_per_user: Option<u32>,
+    /// Bytes per second of one user, both ways and all sessions together, such as 10MB
+    #[arg(long, value_name = "SIZE", requires = "auth", value_parser = some_bytes, help_heading = "Limits")]
+    max_rate_per_user: Option<u64>,
+    /// Bytes of one user in a calendar month (UTC), both ways, such as 100GB
+    #[arg(long, value_name = "SIZE", requires = "usage", value_parser = some_bytes, help_heading = "Limits")]
+    max_bytes_per_user: Option<u64>,
+    /// Remember in this file how many bytes each user has moved this month
+    #[arg(long, value_name = "FILE", requires = "auth", help_heading = "Access")]
+    usage: Option<String>,
     /// Read a password from standard input, print the line of that user for --auth, and end
     #[arg(long, value_name = "USER", help_heading = "Instead")]
     hash_password: Option<String>,
@@ -119,6 +129,13 @@ fn name_server(s: &str) -> Result<SocketAddr, String> {
     s.parse().or_else(|_| bare()).map_err(|_| format!("'{s}' is not an address such as 9.9.9.9 or [::1]:5353"))
 }
 
+fn some_bytes(s: &str) -> Result<u64, String> {
+    match size(s)? {
+        0 => Err("0 bytes are none at all".into()),
+        n => Ok(n as u64),
+    }
+}
+
 fn host_port(s: &str) -> Result<(String, u16), String> {
     let split = s.rsplit_once(':').filter(|(host, _)| !host.is_empty());
     let (host, p) = split.ok_or_else(|| format!("'{s}' is not HOST:PORT"))?;
@@ -141,6 +158,21 @@ impl Socks5Tool {
         };
         let (users, rules) = (read(&self.auth)?, read(&self.rules)?);
         self.sources().read(users.as_deref(), rules.as_deref()).map_err(Failure::usage)
+    }
+    /// What users may use, and have used so far.
+    fn accounts(&self) -> Result<Accounts, Failure> {
+        let (sessions, rate, month) = (self.max_per_user, self.max_rate_per_user, self.max_bytes_per_user);
+        let mut accounts = Accounts::new(Limits { sessions, rate, month }, self.usage.is_some());
+        let Some(path) = &self.usage else { return Ok(accounts) };
+        match std::fs::read_to_string(path) {
+            Ok(text) => {
+                let told = accounts.read(&text);
+                told.map_err(|(line, what)| Failure::usage(format!("{path}:{line}: {what}")))?;
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {} // nobody has used anything
+            Err(e) => return Err(Failure::usage(format!("{path}: {}", crate::text::reason(&e)))),
+        }
+        Ok(accounts)
     }
     /// A proxy for everybody is one that somebody has asked for.
     fn check_open(&self) -> Result<(), Failure> {
@@ -198,6 +230,7 @@ impl Tool for Socks5Tool {
     }
     fn plan(&self) -> Result<Plan, Failure> {
         let access = self.access()?;
+        self.accounts()?;
         self.check_open()?;
         let mut plan = server_plan(Self::NAME, &self.args)?;
         plan.config.splice = self.relay == Passage::Splice;
@@ -211,10 +244,12 @@ impl Tool for Socks5Tool {
         let mut args = self.args.clone();
         args.max_conns_per_ip.get_or_insert(PER_ADDRESS);
         args.idle_timeout.get_or_insert(IDLE);
-        let access = self.access().unwrap_or_else(|e| {
+        let gone = |e: Failure| -> ! {
             complain(Self::NAME, &e.text); // it could be read a moment ago, when it was checked
             std::process::exit(e.code as i32)
-        });
+        };
+        let access = self.access().unwrap_or_else(|e| gone(e));
+        let accounts = self.accounts().unwrap_or_else(|e| gone(e));
         let options = Options {
             access,
             sources: self.sources(),
@@ -222,7 +257,8 @@ impl Tool for Socks5Tool {
             connect_timeout: self.connect_timeout,
             bind: self.bind_out,
             pending: self.max_pending as usize,
-            per_user: self.max_per_user,
+            accounts,
+            usage: self.usage.clone(),
             associations: if self.udp { self.max_udp as usize } else { 0 },
             bind_command: self.bind_cmd,
             dns: self.dns.clone(),

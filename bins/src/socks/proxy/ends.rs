@@ -4,17 +4,9 @@ use crate::socks::association::SOCKETS;
 use crate::socks::connector::OUT;
 use crate::socks::session::{Listening, Opening, Phase, Session};
 use crate::socks::text::Volume;
-use proto_core::{Reason, RelayEnd, Token};
+use proto_core::{Reason, Token};
 
 impl Proxy {
-    pub(super) fn relayed(&mut self, from: Token, end: RelayEnd, cx: &mut ProxyCx<'_>) {
-        debug_assert_eq!(end, RelayEnd::Eof, "no quota was asked for");
-        let t = self.clients.get(from).copied().unwrap_or(from);
-        if let Some(Phase::Relaying(flow)) = self.sessions.get_mut(&t).map(|s| &mut s.phase) {
-            flow.half = flow.half.or(Some(cx.now));
-            self.rearm(t);
-        }
-    }
     /// Bytes that have passed: to the target, to the client.
     pub(super) fn moved(&self, t: Token, cx: &ProxyCx<'_>) -> Option<(u64, u64)> {
         let Phase::Relaying(flow) = &self.sessions.get(&t)?.phase else { return None };
@@ -22,7 +14,8 @@ impl Proxy {
         let up = up.unwrap_or_else(|| cx.stat(flow.out).sent);
         Some((up, down.unwrap_or_else(|| cx.stat(t).sent.saturating_sub(flow.base))))
     }
-    pub(super) fn report(&self, t: Token, cx: &mut ProxyCx<'_>) {
+    pub(super) fn report(&mut self, t: Token, cx: &mut ProxyCx<'_>) {
+        self.charge(t, cx);
         if let Some((up, down)) = self.moved(t, cx) {
             self.say(t, format_args!("Transferred: {} up, {} down", Volume(up), Volume(down)), cx);
         }
@@ -58,7 +51,7 @@ impl Proxy {
             self.say_of_client(t, format_args!("closed during handshake: {why}"), cx);
         }
         self.leave(t, cx);
-        self.forget(t);
+        self.forget(t, cx);
     }
     pub(super) fn out_closed(&mut self, t: Token, out: Token, why: Reason, cx: &mut ProxyCx<'_>) {
         let moved = self.moved(t, cx);
@@ -88,7 +81,7 @@ impl Proxy {
         self.report(t, cx);
         self.say(t, format_args!("Connection closed"), cx);
         self.leave(t, cx);
-        self.forget(t);
+        self.forget(t, cx);
     }
     /// The session wants nothing more: what was asked for it is given up.
     pub(super) fn leave(&mut self, t: Token, cx: &mut ProxyCx<'_>) {
@@ -108,14 +101,10 @@ impl Proxy {
         }
         self.set(t, Phase::Over, cx);
     }
-    pub(super) fn forget(&mut self, t: Token) {
+    pub(super) fn forget(&mut self, t: Token, cx: &ProxyCx<'_>) {
         self.timers.disarm(t);
-        let Some(Session { user: Some(user), .. }) = self.sessions.remove(&t) else { return };
-        if let Some(n) = self.by_user.get_mut(&user) {
-            *n -= 1;
-            if *n == 0 {
-                self.by_user.remove(&user);
-            }
+        if let Some(Session { user: Some(user), .. }) = self.sessions.remove(&t) {
+            self.options.accounts.leave(&user, cx.now);
         }
     }
     /// Ends a session at once.

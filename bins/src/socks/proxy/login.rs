@@ -49,7 +49,7 @@ impl Proxy {
         let (from, now) = (s.from, cx.now);
         if good {
             s.user = Some(user.clone());
-            *self.by_user.entry(user.clone()).or_default() += 1;
+            self.options.accounts.enter(&user);
             from.into_iter().for_each(|ip| self.guard.succeeded(ip, now));
             let text = format!("Client {} authenticated as '{}'", s.peer, Escaped(&user));
             self.say(t, format_args!("{text}"), cx);

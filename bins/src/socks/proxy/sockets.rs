@@ -134,7 +134,11 @@ impl Proxy {
         let (Some(&t), Addr::Ip(from)) = (self.clients.get(socket), from) else { return };
         let Some(Phase::Associated(a)) = self.sessions.get_mut(&t).map(|s| &mut s.phase) else { return };
         if !a.is_inside(socket) {
-            a.heard(*from, data, cx);
+            if self.may_pass(t, data.len(), cx)
+                && let Some(Phase::Associated(a)) = self.sessions.get_mut(&t).map(|s| &mut s.phase)
+            {
+                a.heard(*from, data, cx);
+            }
         } else {
             match a.accept(*from, data) {
                 Ok((address, payload)) => self.send_on(t, &address, payload, cx),
@@ -185,18 +189,16 @@ impl Proxy {
         payload: &[u8],
         cx: &mut ProxyCx<'_>,
     ) {
-        let Proxy { sessions, options, clients, .. } = self;
-        let Some(Session { user, from, phase: Phase::Associated(a), .. }) = sessions.get_mut(&t) else { return };
-        let who = Who { user: user.as_deref(), from: *from };
+        let who = self.who(t);
         let ordered = ips.iter().filter(|ip| ip.is_ipv4()).chain(ips.iter().filter(|ip| ip.is_ipv6()));
-        let allowed = { ordered }.find(|ip| options.access.policy.check(&who, name, **ip, port).is_ok());
-        match allowed {
-            Some(ip) => {
-                let mut door = Door { client: t, bind: options.bind, clients };
-                a.send(SocketAddr::new(*ip, port), payload, &mut door, cx);
-            }
-            None => a.drops.count(Dropped::Denied),
+        let allowed = { ordered }.find(|ip| self.options.access.policy.check(&who, name, **ip, port).is_ok());
+        if allowed.is_some() && !self.may_pass(t, payload.len(), cx) {
+            return;
         }
+        let Some(Phase::Associated(a)) = self.sessions.get_mut(&t).map(|s| &mut s.phase) else { return };
+        let Some(ip) = allowed else { return a.drops.count(Dropped::Denied) };
+        let mut door = Door { client: t, bind: self.options.bind, clients: &mut self.clients };
+        a.send(SocketAddr::new(*ip, port), payload, &mut door, cx);
     }
     /// An association ends: what it has moved and dropped is told.
     pub(super) fn dissociate(&mut self, t: Token, cx: &mut ProxyCx<'_>) {

@@ -1,4 +1,5 @@
 //! Where a client wants to go, and the way there.
+use super::usage::USED_UP;
 use super::{Proxy, ProxyCx};
 use crate::reach;
 use crate::socks::connector::Attempts;
@@ -24,11 +25,6 @@ impl Proxy {
         let Some(s) = self.sessions.get_mut(&t) else { return };
         s.target = format!("{address}");
         self.say(t, format_args!("{} {address}", command.name()), cx);
-        let too_many = |p: &Proxy| {
-            let user = p.sessions.get(&t).and_then(|s| s.user.as_ref());
-            let limit = p.options.per_user.zip(user.and_then(|u| p.by_user.get(u)));
-            limit.is_some_and(|(limit, n)| *n > limit)
-        };
         let allowed = match command {
             Command::Connect => true,
             Command::Bind => self.options.bind_command,
@@ -37,9 +33,14 @@ impl Proxy {
         if !allowed {
             return self.refuse(t, Reply::CommandNotSupported, format_args!("command not supported"), cx);
         }
-        if too_many(self) {
+        let user = self.sessions.get(&t).and_then(|s| s.user.as_ref());
+        if user.is_some_and(|u| self.options.accounts.is_crowded(u)) {
             self.refused += 1;
             return self.refuse(t, Reply::GeneralFailure, format_args!("too many sessions of the user"), cx);
+        }
+        if user.is_some_and(|u| self.options.accounts.is_used_up(u, cx.wall())) {
+            self.refused += 1;
+            return self.refuse(t, Reply::NotAllowed, format_args!("{USED_UP}"), cx);
         }
         // A question that nobody waits for any more still keeps the resolver busy.
         if self.connecting.max(self.lookups.len()) >= self.options.pending {
@@ -161,9 +162,9 @@ impl Proxy {
         if let Some(tx) = cx.tx(out).filter(|_| !early.is_empty()) {
             tx.put(&early);
         }
-        cx.relay(t, out, None);
-        cx.relay(out, t, None);
         self.set(t, Phase::Relaying(Flow::new(out, base, cx.now)), cx);
+        self.permit(t, 0, 0, cx);
+        self.permit(t, 1, 0, cx);
     }
     pub(super) fn next_attempt(&mut self, t: Token, cx: &mut ProxyCx<'_>) {
         let Some(Phase::Connecting(attempts)) = self.sessions.get_mut(&t).map(|s| &mut s.phase) else { return };

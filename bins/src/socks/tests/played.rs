@@ -4,6 +4,7 @@ use crate::dnsquery::scripted::{NameServer, Temper, Zone};
 use crate::echo::load::LoadEcho;
 use crate::front::scripted::{Client, Heard, Leave, Script};
 use crate::service::Settings;
+use crate::socks::account::{Accounts, Limits};
 use crate::socks::auth::{Access, Sources};
 use crate::socks::proxy::{Options, Proxy};
 use crate::socks::visit::{Visitor, Visits};
@@ -39,7 +40,7 @@ impl Stage {
         let ns = sim.add("ns", NameServer::new(zone, Temper::default()), NodeConfig::server(53)).unwrap();
         Stage { sim, proxy, target, ns }
     }
-    fn visitor(&mut self, visits: Visits) -> NodeId {
+    pub fn visitor(&mut self, visits: Visits) -> NodeId {
         let n = self.sim.steps();
         let app = Visitor::new(("proxy".into(), 1080), visits);
         self.sim.add(&format!("visitor{n}"), app, NodeConfig::default()).unwrap()
@@ -62,7 +63,7 @@ impl Stage {
     }
 }
 
-fn visits(host: &str, times: u32, bytes: usize) -> Visits {
+pub fn visits(host: &str, times: u32, bytes: usize) -> Visits {
     Visits { host: host.into(), port: 7, login: None, times, bytes }
 }
 
@@ -169,7 +170,11 @@ fn sk_04_a_failed_login_waits_and_is_the_last() {
 
 #[test]
 fn a_user_may_have_so_many_sessions() {
-    let options = Options { access: users(), per_user: Some(2), ..Options::default() };
+    let options = Options {
+        access: users(),
+        accounts: Accounts::new(Limits { sessions: Some(2), ..Limits::default() }, false),
+        ..Options::default()
+    };
     let mut s = Stage::new(1, "delay=1ms", options);
     let login = b"\x05\x01\x02\x01\x04user\x04pass";
     let all: Vec<Heard> =
