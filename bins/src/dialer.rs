@@ -2,9 +2,10 @@
 //! (RFC 8305), and reports the first connection or why there is none.
 use crate::names::Names;
 use crate::outcome::{Code, Failure, network};
+use crate::via::Proxy;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
-use proto_core::{Addr, Answer, Ask, Cx, Deadline, Input, Instant, OpId, Peer, Reason, Token};
+use proto_core::{Addr, Answer, Ask, Cx, Deadline, Fault, Input, Instant, Layer, OpId, Peer, Reason, Token};
 
 /// How long an attempt has before the next one starts beside it (RFC 8305 section 8).
 pub const STAGGER: Duration = Duration::from_millis(250);
@@ -20,6 +21,8 @@ pub struct Target {
     pub family: Family,
     /// For resolving and connecting together.
     pub timeout: Duration,
+    /// Through a proxy.
+    pub via: Option<Proxy>,
 }
 
 /// Which address families may be used; of both, IPv6 first.
@@ -53,6 +56,8 @@ pub struct Dialer {
     part: u8,
     target: Target,
     started: Instant,
+    /// The target's address, if a proxy is to be told that instead of its name.
+    found: Option<IpAddr>,
     todo: Vec<Addr>,
     tried: Vec<Addr>,
     /// Attempts under way.
@@ -69,9 +74,10 @@ impl Dialer {
     /// A dialer whose tokens and questions carry `part`.
     pub fn new(part: u8, target: Target) -> Self {
         let (todo, tried, trying) = (Vec::new(), Vec::new(), Vec::new());
-        let (started, last) = (Instant::default(), Reason::NotFound);
+        let (started, found, last) = (Instant::default(), None, Reason::NotFound);
         let (source, names) = (Source::Own, Names::new(part, FILES));
-        Dialer { part, target, started, todo, tried, trying, next_at: None, last, done: false, source, key: 0, names }
+        let (next_at, done, key) = (None, false, 0);
+        Dialer { part, target, started, found, todo, tried, trying, next_at, last, done, source, key, names }
     }
     /// For one of several at once of the same part: `key`, below 2^24, keeps their questions apart.
     pub fn with_key(self, key: u32) -> Self {
@@ -88,33 +94,62 @@ impl Dialer {
     }
     /// Begins (again).
     pub fn start<J, M>(&mut self, cx: &mut Cx<'_, J, M>) {
-        (self.started, self.done) = (cx.now, false);
+        (self.started, self.done, self.found) = (cx.now, false, None);
         self.tried.clear();
-        let host = self.target.host.trim_matches(['[', ']']).to_string();
-        let Some(port) = self.target.port else {
+        self.look(cx);
+    }
+    /// What is wanted first of all: the target; of a proxy that is to be told its address, that; else the proxy.
+    fn goal(&self) -> (&str, Option<u16>) {
+        match &self.target.via {
+            Some(via) if via.wants_name() || self.found.is_some() => (&via.at.origin.host, Some(via.at.origin.port)),
+            _ => (&self.target.host, self.target.port),
+        }
+    }
+    fn look<J, M>(&mut self, cx: &mut Cx<'_, J, M>) {
+        let (host, port) = self.goal();
+        let host = host.trim_matches(['[', ']']).to_string();
+        if port.is_none() {
             self.todo = vec![Addr::Unix(host.into())];
             return self.attempt(cx);
-        };
+        }
         match (self.source, host.parse::<IpAddr>()) {
             (Source::System, Err(_)) => cx.ask(self.id(), Ask::Resolve { host }),
-            (_, Ok(ip)) => {
-                self.todo = vec![Addr::Ip(SocketAddr::new(ip, port))];
-                self.attempt(cx);
-            }
+            (_, Ok(ip)) => self.resolved(&[ip], cx),
             (Source::Own, Err(_)) => {
                 self.names.lookup(0, &host, self.target.family, cx);
                 // What needs no server is known now, and has addresses: it can only be `localhost`.
                 if let Some((_, Ok(ips))) = self.names.next_done() {
-                    self.resolved(&ips, port, cx);
+                    self.resolved(&ips, cx);
                 }
             }
         }
     }
+    /// What lies between a connection and the target's stream: nothing, or what asks a proxy for it.
+    ///
+    /// # Errors
+    /// The proxy cannot be asked for that.
+    pub fn layers(&self) -> Result<Vec<Box<dyn Layer>>, Failure> {
+        let Target { host, port, timeout, via, .. } = &self.target;
+        let Some((via, port)) = via.as_ref().zip(*port) else { return Ok(Vec::new()) };
+        let host = self.found.map_or_else(|| host.trim_matches(['[', ']']).to_string(), |ip| ip.to_string());
+        Ok(vec![via.layer(&host, port, *timeout)?])
+    }
+    /// What a fault of a connection means if it is of the proxy's layer.
+    pub fn failure(&self, fault: &Fault) -> Option<Failure> {
+        self.target.via.as_ref()?.failure(fault, &self.target.to_string())
+    }
     fn id(&self) -> OpId {
         OpId::new(self.part, u64::from(self.key))
     }
-    fn resolved<J, M>(&mut self, ips: &[IpAddr], port: u16, cx: &mut Cx<'_, J, M>) {
+    fn resolved<J, M>(&mut self, ips: &[IpAddr], cx: &mut Cx<'_, J, M>) {
+        let port = self.goal().1.unwrap_or_default();
         let usable = |ip: &&IpAddr| self.target.family.has(ip);
+        if self.target.via.as_ref().is_some_and(|via| !via.wants_name()) && self.found.is_none() {
+            self.found = ips.iter().copied().find(|ip| usable(&ip));
+            return if self.found.is_some() {
+                self.look(cx)
+            };
+        }
         let (v6, v4): (Vec<&IpAddr>, Vec<&IpAddr>) = ips.iter().filter(usable).partition(|ip| ip.is_ipv6());
         let mut v4 = v4.into_iter();
         // Alternating, IPv6 first (RFC 8305 section 4).
@@ -141,7 +176,7 @@ impl Dialer {
     ) -> Option<Result<(Token, Peer), Failure>> {
         if !self.done && self.names.handle(input, cx) || matches!(input, Input::Deadline) {
             match self.names.next_done() {
-                Some((_, Ok(ips))) => self.resolved(&ips, self.target.port.unwrap_or_default(), cx),
+                Some((_, Ok(ips))) => self.resolved(&ips, cx),
                 Some((_, Err(why))) => return Some(self.no_name(&why.to_string())),
                 None => {}
             }
@@ -149,8 +184,13 @@ impl Dialer {
         match input {
             Input::Answer(id, answer) if *id == self.id() && !self.done => match answer {
                 Ok(Answer::Resolved(ips)) => {
-                    self.resolved(ips, self.target.port.unwrap_or_default(), cx);
-                    if self.trying.is_empty() { Some(self.no_name("no address of that family")) } else { None }
+                    let before = self.found;
+                    self.resolved(ips, cx);
+                    if self.trying.is_empty() && self.found == before {
+                        Some(self.no_name("no address of that family"))
+                    } else {
+                        None
+                    }
                 }
                 Err(Reason::NotFound) => Some(self.no_name("NXDOMAIN")),
                 _ => Some(self.no_name("the resolver does not answer")),
@@ -205,7 +245,7 @@ impl Dialer {
     }
     fn no_name(&mut self, why: &str) -> Result<(Token, Peer), Failure> {
         self.done = true;
-        Err(Failure::new(Code::Name, format!("cannot resolve '{}': {why}", self.target.host)))
+        Err(Failure::new(Code::Name, format!("cannot resolve '{}': {why}", self.goal().0)))
     }
     fn failed(&mut self) -> Result<(Token, Peer), Failure> {
         self.done = true;
@@ -220,7 +260,11 @@ impl Dialer {
             other => other.to_string(),
         };
         let tried = if self.target.port.is_some() { format!(" (tried {})", tried.join(", ")) } else { String::new() };
-        let text = format!("connect to {}: {why}{tried}", self.target);
+        let to = match &self.target.via {
+            Some(via) => format!("the proxy {}", via.at.origin.host_port()),
+            None => self.target.to_string(),
+        };
+        let text = format!("connect to {to}: {why}{tried}");
         Err(Failure::new(network(self.last), text))
     }
 }

@@ -31,4 +31,5 @@ pub mod text;
 pub mod tls;
 pub mod tools;
 pub mod users;
+pub mod via;
 pub mod work;

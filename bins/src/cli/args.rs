@@ -2,6 +2,7 @@
 use super::units::{self, Cidr, Target};
 use crate::dialer::Source;
 use crate::log::Format;
+use crate::via::Proxy;
 use clap::Args;
 use core::time::Duration;
 use drivers::sim::Plan;
@@ -157,6 +158,9 @@ pub struct ClientArgs {
     /// How long connecting may take
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = units::duration)]
     pub connect_timeout: Duration,
+    /// Connect through a proxy, which socks5h:// and http:// tell the name HOST, socks5:// its address
+    #[arg(long, value_name = "socks5h://[USER:PASS@]PROXY[:PORT]", conflicts_with = "unix", value_parser = Proxy::parse)]
+    pub via: Option<Proxy>,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub driver: DriverArgs,

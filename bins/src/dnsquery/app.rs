@@ -29,6 +29,8 @@ const BATCH_OPEN: u64 = 8;
 const BATCH_READ: u64 = 9;
 /// Bytes of a batch that are read at a time.
 const PIECE: u32 = 64 << 10;
+/// The key of the lookup of a proxy's name; those of servers have their places.
+const PROXY: u64 = u64::MAX >> 1;
 /// Who is asked if nobody is named anywhere.
 const DEFAULT_SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(8, 8, 8, 8));
 /// Sockets that the questions of a batch share.
@@ -155,6 +157,11 @@ impl DnsQuery {
             self.unresolved += 1;
             self.names.lookup(i as u64, name, Family::Any, cx);
         }
+        if let Some(via) = &self.options.via {
+            let host = via.at.origin.host.trim_matches(['[', ']']).to_string();
+            self.unresolved += 1;
+            self.names.lookup(PROXY, &host, Family::Any, cx);
+        }
         match self.options.mode.clone() {
             Mode::Batch(from) => {
                 let lines = Lines::new(self.options.kind, self.options.style.idn);
@@ -175,7 +182,13 @@ impl DnsQuery {
                 self.trace_named(known, cx);
                 continue;
             }
+            let via = self.options.via.clone().filter(|_| key == PROXY);
             match known {
+                Ok(ips) if via.is_some() => {
+                    self.unresolved -= 1;
+                    let at = ips.first().zip(via.as_ref()).map(|(ip, v)| SocketAddr::new(*ip, v.at.origin.port));
+                    at.zip(via).into_iter().for_each(|(at, via)| self.wire.streams.through(via, at));
+                }
                 Ok(ips) => {
                     self.unresolved -= 1;
                     let name = self.options.servers.get(key as usize).map_or("", String::as_str);
@@ -184,7 +197,9 @@ impl DnsQuery {
                     self.servers.get_mut(key as usize).into_iter().for_each(|s| s.extend(&ips));
                 }
                 Err(why) => {
-                    let name = self.options.servers.get(key as usize).cloned().unwrap_or_default();
+                    let proxy = via.map(|v| v.at.origin.host);
+                    let server = || self.options.servers.get(key as usize).cloned().unwrap_or_default();
+                    let name = proxy.unwrap_or_else(server);
                     return self.die(Code::Name, &format!("cannot resolve '{name}': {why}"), cx);
                 }
             }

@@ -14,6 +14,7 @@ pub use app::DnsQuery;
 pub use batch::Input as BatchInput;
 
 use crate::names::Carrier;
+use crate::via::Proxy;
 use core::time::Duration;
 use proto_core::dns::{Asked, BadName, Class, Domain, Policy, Type};
 
@@ -98,6 +99,8 @@ pub struct Options {
     pub port: u16,
     /// What carries questions that do not go as datagrams.
     pub carrier: Carrier,
+    /// A proxy on the way to all servers.
+    pub via: Option<Proxy>,
     /// How to ask; its servers are filled in.
     pub policy: Policy,
     /// A cookie is drawn and sent (RFC 7873).

@@ -3,7 +3,10 @@ use crate::dialer::{Dialer, Source, Target};
 use crate::outcome::{Code, Failure};
 use crate::text::{Thousands, bytes};
 use core::convert::Infallible;
-use proto_core::{Addr, App, Cx, Deadline, Input, Instant, Reason, Signal, Slots, Token};
+use proto_core::pipe::Pipe;
+use proto_core::{
+    Addr, App, ConnEvent, Conns, Cx, Deadline, Fault, Feed, Input, Instant, Reason, Signal, Slots, Step, Token,
+};
 
 type ClientCx<'a> = Cx<'a, Infallible, Infallible>;
 
@@ -25,7 +28,8 @@ struct Stream {
 #[derive(Debug)]
 pub struct Verify {
     dialer: Dialer,
-    conns: Slots<Stream>,
+    conns: Conns<Pipe>,
+    streams: Slots<Stream>,
     wanted: usize,
     size: u64,
     to: Option<Addr>,
@@ -47,7 +51,8 @@ impl Verify {
     pub fn new(target: Target, conns: usize, size: u64) -> Self {
         Verify {
             dialer: Dialer::new(DIAL, target),
-            conns: Slots::default(),
+            conns: Conns::new(MORE),
+            streams: Slots::default(),
             wanted: conns.max(1),
             size,
             to: None,
@@ -60,7 +65,11 @@ impl Verify {
         }
     }
     fn add(&mut self, t: Token, cx: &mut ClientCx<'_>) {
-        self.conns.insert(t, Stream::default());
+        match self.dialer.layers() {
+            Ok(layers) => self.conns.insert(t, Pipe::default(), layers, cx),
+            Err(failure) => return self.fail(&failure, cx),
+        }
+        self.streams.insert(t, Stream::default());
         self.fill(t, cx);
         while self.opened < self.wanted && self.connecting < AT_ONCE {
             let Some(to) = self.to.clone() else { return };
@@ -70,8 +79,8 @@ impl Verify {
         }
     }
     fn fill(&mut self, t: Token, cx: &mut ClientCx<'_>) {
-        let Some(s) = self.conns.get_mut(t) else { return };
-        let Some(tx) = cx.tx(t) else { return };
+        let Some(s) = self.streams.get_mut(t) else { return };
+        let Some(tx) = self.conns.out(t, cx) else { return };
         while tx.room() > 0 && s.sent < self.size {
             let n = PIECE.min((self.size - s.sent) as usize);
             let at = s.sent;
@@ -85,8 +94,28 @@ impl Verify {
             tx.finish();
         }
     }
+    fn read(&mut self, t: Token, mut feed: Feed<'_>, cx: &mut ClientCx<'_>) {
+        loop {
+            match self.conns.next(&mut feed, cx) {
+                Ok(Step::Event(ConnEvent::Ready(_))) => self.fill(t, cx),
+                Ok(Step::Event(ConnEvent::Machine(bytes))) => self.check(t, bytes, cx),
+                Ok(Step::NeedMore | Step::Paused | Step::Closed) => break,
+                Err(fault) => {
+                    self.broken(&fault, cx);
+                    break;
+                }
+            }
+        }
+        self.conns.done(feed);
+    }
+    /// The proxy on the way has said no.
+    fn broken(&mut self, fault: &Fault, cx: &mut ClientCx<'_>) {
+        let other = || Failure::new(Code::Protocol, fault.to_string());
+        let failure = self.dialer.failure(fault).unwrap_or_else(other);
+        self.fail(&failure, cx);
+    }
     fn check(&mut self, t: Token, chunk: &[u8], cx: &mut ClientCx<'_>) {
-        let Some(s) = self.conns.get_mut(t) else { return };
+        let Some(s) = self.streams.get_mut(t) else { return };
         let at = s.received;
         s.received += chunk.len() as u64;
         let wrong = chunk.iter().zip(at..).find(|(b, i)| **b != pattern(t, *i));
@@ -100,8 +129,9 @@ impl Verify {
         self.fail(&Failure::new(Code::Protocol, text), cx);
     }
     fn closed(&mut self, t: Token, why: Reason, cx: &mut ClientCx<'_>) {
-        let Some(s) = self.conns.remove(t) else {
-            let text = format!("connection {}: {why}", self.conns.len() + self.finished + 1);
+        self.conns.remove(t);
+        let Some(s) = self.streams.remove(t) else {
+            let text = format!("connection {}: {why}", self.streams.len() + self.finished + 1);
             return self.fail(&Failure::new(crate::outcome::network(why), text), cx);
         };
         if s.received < self.size {
@@ -138,6 +168,19 @@ impl App for Verify {
     type Msg = Infallible;
 
     fn handle(&mut self, input: Input<'_, Infallible>, cx: &mut ClientCx<'_>) {
+        self.take(input, cx);
+        self.conns.settle(cx, |_, _| {}); // what fails there fails in the next reading too
+    }
+    fn deadline(&self) -> Option<Deadline> {
+        Deadline::earliest(self.dialer.deadline(), self.conns.deadline())
+    }
+    fn work(job: Infallible) -> Infallible {
+        job
+    }
+}
+
+impl Verify {
+    fn take(&mut self, input: Input<'_, Infallible>, cx: &mut ClientCx<'_>) {
         match self.dialer.handle(&input, cx) {
             Some(Ok((conn, peer))) => {
                 (self.to, self.opened) = (Some(peer.remote), 1);
@@ -155,19 +198,27 @@ impl App for Verify {
                 self.connecting -= 1;
                 self.add(conn, cx);
             }
-            Input::Bytes(t, chunk) => self.check(t, &chunk, cx),
+            Input::Bytes(t, chunk) => {
+                let feed = self.conns.feed(t, chunk, cx);
+                self.read(t, feed, cx);
+            }
+            Input::Eof(t) => {
+                let feed = self.conns.end(t, cx);
+                self.read(t, feed, cx);
+            }
             Input::Writable(t) => self.fill(t, cx),
+            Input::Deadline => {
+                while let Some((_, told)) = self.conns.due(cx) {
+                    if let Err(fault) = told {
+                        self.broken(&fault, cx);
+                    }
+                }
+            }
             // Standard streams, and what the dialer has tried besides.
-            Input::Closed(t, _) if t.part() != MORE && self.conns.get(t).is_none() => {}
+            Input::Closed(t, _) if t.part() != MORE && self.streams.get(t).is_none() => {}
             Input::Closed(t, why) => self.closed(t, why, cx),
             Input::Signal(Signal::Interrupt | Signal::Terminate) => cx.exit(Code::Interrupted as u8),
             _ => {}
         }
-    }
-    fn deadline(&self) -> Option<Deadline> {
-        self.dialer.deadline()
-    }
-    fn work(job: Infallible) -> Infallible {
-        job
     }
 }

@@ -73,7 +73,7 @@ impl Fetch {
         let bearer = found.bearer.as_ref().filter(|_| home).map(|t| format!("Bearer {t}"));
         let by_host = || {
             let found = netrc(&found.netrc, &run.url.origin.host);
-            found.map(|(name, password)| super::net::basic(&name, &password.0))
+            found.map(|(name, password)| crate::via::basic(&name, &password.0))
         };
         let kept = run.download.as_ref().and_then(|d| d.validator());
         let wanted = Wanted {

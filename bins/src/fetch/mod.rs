@@ -24,7 +24,6 @@ mod net;
 pub mod options;
 mod prep;
 mod pretty;
-pub mod proxy;
 pub mod report;
 mod request;
 mod run;
@@ -35,7 +34,6 @@ mod show;
 pub mod starttls;
 mod tap;
 mod trouble;
-mod tunnel;
 pub mod upload;
 
 pub use app::Fetch;

@@ -1,19 +1,16 @@
 //! Connections: how a host is reached, and a pool of those that are free.
 use super::address::{Address, Origin, Scheme};
 use super::options::Reach;
-use super::proxy::{Lookup, Proxy, Speaks};
 use super::secured::Secured;
-use super::tunnel::Tunnel;
 use crate::cli::Cidr;
 use crate::dialer::{Dialer, Target};
-use crate::outcome::{Code, Failure};
-use base64::prelude::{BASE64_STANDARD, Engine};
+use crate::outcome::Failure;
+use crate::via::{Proxy, Speaks, basic};
 use core::convert::Infallible;
 use core::net::IpAddr;
 use core::time::Duration;
 use proto_core::http1::{Client, Config};
-use proto_core::socks5::{Credentials, Destination, Via};
-use proto_core::{Conns, Cx, Deadline, Input, Instant, Layer, Misuse, Token};
+use proto_core::{Conns, Cx, Deadline, Input, Instant, Layer, Token};
 use std::sync::Arc;
 
 /// What an app of this tool is given.
@@ -49,29 +46,17 @@ pub enum Route {
     /// By a proxy that is asked for the whole URL.
     Proxy(Address),
     /// Through a proxy that passes on what is said.
-    Tunnel(Address),
-    /// Through a SOCKS proxy, which looks up names if `names` says so.
-    Socks {
-        /// Where it is.
-        proxy: Address,
-        /// See above.
-        names: bool,
-    },
+    Tunnel(Proxy),
 }
 
 impl Route {
     /// What `Proxy-Authorization` says.
     pub fn auth(&self) -> Option<String> {
         match self {
-            Route::Proxy(proxy) | Route::Tunnel(proxy) => proxy.user.as_ref().map(|(n, p)| basic(n, p)),
-            Route::Direct | Route::Unix(_) | Route::Socks { .. } => None,
+            Route::Proxy(proxy) => proxy.user.as_ref().map(|(n, p)| basic(n, p)),
+            Route::Direct | Route::Unix(_) | Route::Tunnel(_) => None,
         }
     }
-}
-
-/// RFC 7617.
-pub fn basic(name: &str, password: &str) -> String {
-    format!("Basic {}", BASE64_STANDARD.encode(format!("{name}:{password}")))
 }
 
 /// How `to` is reached.
@@ -83,9 +68,10 @@ pub fn route(reach: &Reach, to: &Origin) -> Route {
     let env = env.as_ref().filter(|_| !is_exempt(&reach.no_proxy, to));
     match reach.via.as_ref().or(env) {
         None => Route::Direct,
-        Some(Proxy { speaks: Speaks::Socks { names }, at }) => Route::Socks { proxy: at.clone(), names: *names },
-        Some(proxy) if to.scheme == Scheme::Http && !reach.tunnel => Route::Proxy(proxy.at.clone()),
-        Some(proxy) => Route::Tunnel(proxy.at.clone()),
+        Some(Proxy { speaks: Speaks::Http, at }) if to.scheme == Scheme::Http && !reach.tunnel => {
+            Route::Proxy(at.clone())
+        }
+        Some(proxy) => Route::Tunnel(proxy.clone()),
     }
 }
 
@@ -117,23 +103,12 @@ fn is_exempt(list: &str, to: &Origin) -> bool {
 /// # Errors
 /// What this program cannot do.
 fn layers(
-    key: &Key,
+    dialer: &Dialer,
+    Key { origin: to, home, .. }: &Key,
     tls: &Result<Secured, Failure>,
-    (ip, within): (Option<IpAddr>, Duration),
+    within: Duration,
 ) -> Result<Vec<Box<dyn Layer>>, Failure> {
-    let Key { origin: to, route, home } = key;
-    let mut layers: Vec<Box<dyn Layer>> = Vec::new();
-    match route {
-        Route::Tunnel(_) => layers.push(Box::new(Tunnel::new(to.host_port(), route.auth(), within))),
-        Route::Socks { proxy, .. } => {
-            let cannot = |e: Misuse| Failure::new(Code::Usage, format!("{}: {}", to.host_port(), e.0));
-            let host = ip.map_or_else(|| to.host.clone(), |ip| ip.to_string());
-            let destination = Destination::new(&host, to.port).map_err(cannot)?;
-            let login = proxy.user.as_ref().map(|(n, p)| Credentials::new(n.as_bytes(), p.as_bytes()));
-            layers.push(Box::new(Via::new(destination, login.transpose().map_err(cannot)?, within)));
-        }
-        Route::Direct | Route::Unix(_) | Route::Proxy(_) => {}
-    }
+    let mut layers = dialer.layers()?;
     if to.scheme == Scheme::Https {
         let tls = tls.as_ref().map_err(Failure::clone)?;
         layers.extend(tls.layers(&to.host, *home, within)?);
@@ -171,8 +146,7 @@ pub struct Net {
     config: Arc<Config>,
     tls: Result<Secured, Failure>,
     idle: Vec<Idle>,
-    looking: Option<(Lookup, Key)>,
-    dialing: Option<(Dialer, Key, Option<IpAddr>)>,
+    dialing: Option<(Dialer, Key)>,
     part: u8,
     number: u32,
 }
@@ -181,7 +155,7 @@ impl Net {
     /// With the settings of the machines, and of https.
     pub fn new(config: Config, tls: Result<Secured, Failure>) -> Self {
         let (conns, config) = (Conns::new(CONNS), Arc::new(config));
-        Net { conns, config, tls, idle: Vec::new(), looking: None, dialing: None, part: *DIAL.start(), number: 0 }
+        Net { conns, config, tls, idle: Vec::new(), dialing: None, part: *DIAL.start(), number: 0 }
     }
     /// Connections to come are secured so.
     pub fn secure(&mut self, tls: Result<Secured, Failure>) {
@@ -204,7 +178,8 @@ impl Net {
         cx: &mut FetchCx<'_>,
     ) -> Result<Option<Link>, Failure> {
         let key = self.key(reach, to, home);
-        layers(&key, &self.tls, (None, reach.timeout))?;
+        let dialer = Dialer::new(self.next_part(), target(reach, &key.origin, &key.route));
+        layers(&dialer, &key, &self.tls, reach.timeout)?;
         let old = |i: &Idle| cx.now.since(i.since) > IDLE;
         for t in self.idle.extract_if(.., |i| old(i)).map(|i| i.token).collect::<Vec<_>>() {
             self.conns.close(t);
@@ -213,26 +188,13 @@ impl Net {
             let Idle { token, number, remote, .. } = self.idle.remove(at);
             return Ok(Some(Link { token, number, remote, reused: true }));
         }
-        if !matches!(key.route, Route::Socks { names: false, .. }) || to.ip().is_some() {
-            self.dial(reach, key, None, cx);
-            return Ok(None);
-        }
-        let fixed = fixed(reach, to).map(Ok);
-        let mut lookup = Lookup::start(self.next_part(), &to.host, (reach.family, reach.timeout), cx);
-        match fixed.or_else(|| lookup.known()) {
-            Some(ip) => self.dial(reach, key, Some(ip?), cx),
-            None => self.looking = Some((lookup, key)),
-        }
+        let (dialer, _) = self.dialing.insert((dialer, key));
+        dialer.start(cx);
         Ok(None)
     }
     fn next_part(&mut self) -> u8 {
         self.part = if self.part == *DIAL.end() { *DIAL.start() } else { self.part + 1 };
         self.part
-    }
-    fn dial(&mut self, reach: &Reach, key: Key, ip: Option<IpAddr>, cx: &mut FetchCx<'_>) {
-        let mut dialer = Dialer::new(self.next_part(), target(reach, &key.origin, &key.route));
-        dialer.start(cx);
-        self.dialing = Some((dialer, key, ip));
     }
     /// Gives an input to the dialer: a connection, or why there is none.
     pub fn dialed(
@@ -241,17 +203,6 @@ impl Net {
         reach: &Reach,
         cx: &mut FetchCx<'_>,
     ) -> Option<Result<Link, Failure>> {
-        if let Some((lookup, _)) = &mut self.looking {
-            let ip = lookup.handle(input, cx)?;
-            let (_, key) = self.looking.take()?;
-            return match ip {
-                Ok(ip) => {
-                    self.dial(reach, key, Some(ip), cx);
-                    None
-                }
-                Err(failure) => Some(Err(failure)),
-            };
-        }
         let (dialer, ..) = self.dialing.as_mut()?;
         let (token, peer) = match dialer.handle(input, cx)? {
             Ok(done) => done,
@@ -260,8 +211,8 @@ impl Net {
                 return Some(Err(failure));
             }
         };
-        let (_, key, ip) = self.dialing.take()?;
-        let layers = match layers(&key, &self.tls, (ip, reach.timeout)) {
+        let (dialer, key) = self.dialing.take()?;
+        let layers = match layers(&dialer, &key, &self.tls, reach.timeout) {
             Ok(layers) => layers,
             Err(failure) => return Some(Err(failure)),
         };
@@ -271,7 +222,6 @@ impl Net {
     }
     /// Gives up what is being dialed. Connections of it that come all the same are reset.
     pub fn give_up(&mut self) {
-        self.looking = None;
         self.dialing = None;
     }
     /// A connection that nobody asked for any more.
@@ -301,8 +251,7 @@ impl Net {
     }
     /// When an [`Input::Deadline`] is wanted.
     pub fn deadline(&self) -> Option<Deadline> {
-        let looking = self.looking.as_ref().and_then(|(l, _)| l.deadline());
-        let dialing = self.dialing.as_ref().and_then(|(d, ..)| d.deadline()).or(looking);
+        let dialing = self.dialing.as_ref().and_then(|(d, _)| d.deadline());
         Deadline::earliest(self.conns.deadline(), dialing)
     }
 }
@@ -322,15 +271,19 @@ fn fixed(reach: &Reach, to: &Origin) -> Option<IpAddr> {
 }
 
 fn target(reach: &Reach, to: &Origin, route: &Route) -> Target {
-    let to = match route {
-        Route::Unix(path) => {
-            return Target { host: path.clone(), port: None, family: reach.family, timeout: reach.timeout };
+    let place = |o: &Origin| fixed(reach, o).map_or_else(|| o.host.clone(), |ip| ip.to_string());
+    let (host, port, via) = match route {
+        Route::Unix(path) => (path.clone(), None, None),
+        Route::Proxy(proxy) => (place(&proxy.origin), Some(proxy.origin.port), None),
+        Route::Direct => (place(to), Some(to.port), None),
+        Route::Tunnel(proxy) => {
+            let mut via = proxy.clone();
+            via.at.origin.host = place(&proxy.at.origin);
+            let host = if proxy.wants_name() { to.host.clone() } else { place(to) };
+            (host, Some(to.port), Some(via))
         }
-        Route::Proxy(proxy) | Route::Tunnel(proxy) | Route::Socks { proxy, .. } => &proxy.origin,
-        Route::Direct => to,
     };
-    let host = fixed(reach, to).map_or_else(|| to.host.clone(), |ip| ip.to_string());
-    Target { host, port: Some(to.port), family: reach.family, timeout: reach.timeout }
+    Target { host, port, family: reach.family, timeout: reach.timeout, via }
 }
 
 #[cfg(test)]

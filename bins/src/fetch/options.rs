@@ -1,12 +1,12 @@
 //! What the command line asks for, as data.
 use super::address::Address;
-use super::proxy::Proxy;
 use super::report::Report;
 use super::secured::Secured;
 use super::upload::Upload;
 use crate::dialer::Family;
 use crate::outcome::{Code, Failure};
 use crate::text::Secret;
+use crate::via::Proxy;
 use core::net::IpAddr;
 use core::time::Duration;
 use proto_core::http1;

@@ -1,7 +1,8 @@
 //! What is sent: the four lines that every request has, then what the user added.
 use super::address::{Address, Origin};
-use super::net::{Route, basic};
+use super::net::Route;
 use super::options::Options;
+use crate::via::basic;
 
 /// A request, ready to be written: [`Head::length`] says whether a body follows.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -131,7 +132,7 @@ impl Head {
 fn target(w: &Wanted<'_>) -> String {
     match w.route {
         Route::Proxy(_) => Address { user: None, ..w.url.clone() }.to_string(),
-        Route::Direct | Route::Unix(_) | Route::Tunnel(_) | Route::Socks { .. } => w.url.target.clone(),
+        Route::Direct | Route::Unix(_) | Route::Tunnel(_) => w.url.target.clone(),
     }
 }
 
@@ -199,7 +200,7 @@ mod tests {
         assert!(lines(&o, "http://a/", "http://a/", Some(3)).ends_with("Content-Type: text/y\nContent-Length: 3\n"));
         assert!(!lines(&o, "http://a/", "http://a/", None).contains("Content-"), "the body was left behind");
         let mut o = Options::default();
-        o.reach.via = crate::fetch::proxy::Proxy::parse("http://u:p@proxy:3128").ok();
+        o.reach.via = crate::via::Proxy::parse("http://u:p@proxy:3128").ok();
         let got = lines(&o, "http://a/x?y", "http://a/", None);
         assert!(got.starts_with("GET http://a/x?y HTTP/1.1\nHost: a\n"), "{got}");
         assert!(got.ends_with("Proxy-Authorization: Basic dTpw\n"), "{got}");

@@ -115,25 +115,15 @@ pub(super) fn truncated(run: &Run) -> Failure {
 fn words(run: &Run, fault: &Fault, times: &Times) -> Failure {
     let protocol = |text: String| Failure::new(Code::Protocol, text);
     let timeout = |d, what: &str| Failure::new(Code::Timeout, format!("timeout after {} waiting for {what}", span(d)));
-    if fault.rule == "RFC 9110 9.3.6" {
-        let code = if fault.code == 407 { Code::Auth } else { Code::Connect };
-        let to = run.url.origin.host_port();
-        return Failure::new(code, format!("tunnel to {to}: {} with {}", fault.what, fault.code));
-    }
     if fault.rule == starttls::RULE {
         let late = fault.what.ends_with("in time");
         let code = if late { Code::Timeout } else { Code::Protocol };
         return Failure::new(code, format!("STARTTLS with {}: {}", run.url.origin.host_port(), fault.what));
     }
-    if let (Route::Socks { proxy, .. }, "RFC 1928 6" | "RFC 1929 2", 0) = (&run.route, fault.rule, run.got.status) {
-        let code = match fault {
-            Fault { rule: "RFC 1929 2", .. } | Fault { code: 255, .. } => Code::Auth,
-            Fault { what: "the proxy does not answer in time", .. } => Code::Timeout,
-            Fault { what, .. } if what.contains("SOCKS") => Code::Protocol,
-            _ => Code::Connect,
-        };
-        let (at, to) = (proxy.origin.host_port(), run.url.origin.host_port());
-        return Failure::new(code, format!("proxy {at} for {to}: {}", fault.what));
+    if let (Route::Tunnel(proxy), 0) = (&run.route, run.got.status)
+        && let Some(failure) = proxy.failure(fault, &run.url.origin.host_port())
+    {
+        return failure;
     }
     match (fault.what, fault.code) {
         ("an answer that did not begin in time", 504) if run.waits == Waits::Handshake => {

@@ -10,7 +10,9 @@ use core::convert::Infallible;
 use core::time::Duration;
 use proto_core::pipe::Pipe;
 use proto_core::terminal::Event;
-use proto_core::{App, Chunk, ConnEvent, Conns, Cx, Deadline, Feed, Input, Op, Reason, Signal, Start, Step, Token, Tx};
+use proto_core::{
+    App, Chunk, ConnEvent, Conns, Cx, Deadline, Fault, Feed, Input, Op, Reason, Signal, Start, Step, Token, Tx,
+};
 use rand_core::RngCore;
 
 mod options;
@@ -122,9 +124,9 @@ impl LineClient {
     }
     fn connected(&mut self, conn: Token, cx: &mut ClientCx<'_>) {
         self.conn = Some(conn);
-        let layers = self.options.tls.clone().map_err(Failure::usage);
-        let layers = layers.and_then(|tls| ClientTls::layers(tls.as_ref()));
-        match layers {
+        let tls = self.options.tls.clone().map_err(Failure::usage);
+        let tls = tls.and_then(|tls| ClientTls::layers(tls.as_ref()));
+        match self.dialer.layers().and_then(|via| Ok(via.into_iter().chain(tls?).collect::<Vec<_>>())) {
             Ok(layers) => {
                 let at_once = layers.is_empty();
                 self.conns.insert(conn, Pipe::default(), layers, cx);
@@ -222,8 +224,8 @@ impl LineClient {
                 Ok(Step::Event(ConnEvent::Ready(_))) => self.begin(cx),
                 Ok(Step::Event(ConnEvent::Machine(bytes))) => self.heard(bytes, cx),
                 Ok(Step::NeedMore | Step::Paused | Step::Closed) => break,
-                Err(_) => {
-                    self.broken(cx);
+                Err(fault) => {
+                    self.broken(&fault, cx);
                     break;
                 }
             }
@@ -231,7 +233,11 @@ impl LineClient {
         self.conns.done(feed);
     }
     /// A layer of the connection has failed.
-    fn broken(&mut self, cx: &mut ClientCx<'_>) {
+    fn broken(&mut self, fault: &Fault, cx: &mut ClientCx<'_>) {
+        if let Some(failure) = self.dialer.failure(fault) {
+            let text = format!("{}: {failure}", self.options.tool);
+            return self.fail(&Failure { text, ..failure }, cx);
+        }
         let grounds = self.conn.and_then(|t| self.conns.peek(t)?.grounds());
         let tls = self.options.tls.as_ref().ok().and_then(Option::as_ref);
         let failed = match (grounds, tls) {
@@ -425,8 +431,8 @@ impl LineClient {
             Input::Deadline if self.stdin_ended.is_some_and(|d| d.at <= cx.now) => cx.exit(Code::Ok as u8),
             Input::Deadline => {
                 while let Some((_, told)) = self.conns.due(cx) {
-                    if told.is_err() {
-                        self.broken(cx);
+                    if let Err(fault) = told {
+                        self.broken(&fault, cx);
                     }
                 }
             }

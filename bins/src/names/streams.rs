@@ -1,7 +1,9 @@
 //! Questions over connections: TCP (RFC 7766), TLS (RFC 7858), HTTPS (RFC 8484). One question each.
-use crate::outcome::{Code, Failure};
+use crate::outcome::{Code, Failure, network};
 use crate::tls::ClientTls;
+use crate::via::Proxy;
 use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
 use proto_core::dns::{Frame, Frames, MESSAGE_MAX, Stub, TryId};
 use proto_core::http1::{Client, Config, Limits, client};
 use proto_core::{Chunk, ConnEvent, Conns, Cx, Deadline, Fault, Feed, Input, Layer, Reason, Slots, Step, Token};
@@ -52,6 +54,8 @@ struct Talk {
 #[derive(Debug)]
 pub struct Streams {
     carrier: Carrier,
+    /// A proxy on the way, and where it is.
+    via: Option<(Proxy, SocketAddr)>,
     talks: Slots<Talk>,
     frames: Conns<Frames>,
     https: Conns<Client>,
@@ -62,11 +66,19 @@ impl Streams {
     /// Questions of file ranges there are none, so `part` is for form's sake.
     pub fn new(part: u8, carrier: Carrier) -> Self {
         let (frames, https) = (Conns::new(part), Conns::new(part));
-        Streams { carrier, talks: Slots::default(), frames, https, failure: None }
+        Streams { carrier, via: None, talks: Slots::default(), frames, https, failure: None }
     }
     /// What carries messages from now on.
     pub fn carry(&mut self, carrier: Carrier) {
         self.carrier = carrier;
+    }
+    /// All go through a proxy, which is there.
+    pub fn through(&mut self, proxy: Proxy, at: SocketAddr) {
+        self.via = Some((proxy, at));
+    }
+    /// Where a connection to `server` goes first.
+    pub fn way_to(&self, server: SocketAddr) -> SocketAddr {
+        self.via.as_ref().map_or(server, |(_, at)| *at)
     }
     /// The names of servers become known.
     pub fn name(&mut self, server: IpAddr, name: &str) {
@@ -74,7 +86,7 @@ impl Streams {
             secured.names.insert(server, name.into());
         }
     }
-    /// Why the last connection over TLS or HTTPS was of no use, if it was that.
+    /// Why the last connection was of no use, if it was for TLS, HTTPS or a proxy.
     pub fn take_failure(&mut self) -> Option<Failure> {
         self.failure.take()
     }
@@ -112,6 +124,10 @@ impl Streams {
         match input {
             Input::Connected { .. } => self.connected(token, stub, cx),
             Input::Closed(_, why) => {
+                if let Some((proxy, _)) = self.via.as_ref().filter(|_| !self.is_connected(token)) {
+                    let text = format!("connect to the proxy {}: {why}", proxy.at.origin.host_port());
+                    self.failure = Some(Failure::new(network(*why), text));
+                }
                 self.talks.remove(token);
                 self.frames.remove(token);
                 self.https.remove(token);
@@ -141,6 +157,9 @@ impl Streams {
         }
         self.settle(stub, cx);
         true
+    }
+    fn is_connected(&self, t: Token) -> bool {
+        self.frames.peek(t).is_some() || self.https.peek(t).is_some()
     }
     fn resume<J, M>(&mut self, t: Token, stub: &mut Stub, cx: &mut Cx<'_, J, M>) {
         if self.frames.peek(t).is_some() {
@@ -185,8 +204,11 @@ impl Streams {
             Carrier::Tcp => None,
             Carrier::Tls(secured) | Carrier::Https(secured, _) => Some(secured),
         };
-        let layers = match secured.map(|s| s.layer(server.ip())).transpose() {
-            Ok(layer) => layer.into_iter().collect(),
+        let within = Duration::from_secs(3600); // whoever asks has a limit
+        let via = self.via.as_ref().map(|(proxy, _)| proxy.layer(&server.ip().to_string(), server.port(), within));
+        let layers = via.into_iter().chain(secured.map(|s| s.layer(server.ip())));
+        let layers = match layers.collect::<Result<Vec<_>, _>>() {
+            Ok(layers) => layers,
             Err(failure) => {
                 self.failure = Some(failure);
                 return stub.on_closed(id, Reason::Unsupported, cx.now, cx.rng());
@@ -280,7 +302,13 @@ impl Streams {
             let failure = crate::tls::failure(grounds);
             self.failure = Some(Failure { text: format!("{}: {}", talk.server, failure.text), ..failure });
         }
-        stub.on_stream_fault(talk.id, fault, cx.now, cx.rng());
+        let id = talk.id;
+        if let Some(failure) = self.via.as_ref().and_then(|(proxy, _)| proxy.failure(&fault, &talk.server.to_string()))
+        {
+            self.failure = Some(failure);
+            return stub.on_closed(id, Reason::Refused, cx.now, cx.rng());
+        }
+        stub.on_stream_fault(id, fault, cx.now, cx.rng());
     }
 }
 

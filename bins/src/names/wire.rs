@@ -60,7 +60,7 @@ impl Wire {
                     Ports::Shared(n) => self.share(n, id, server, message, cx),
                 },
                 Act::Tcp { id, server, message } => {
-                    let conn = cx.connect(self.part, server.into());
+                    let conn = cx.connect(self.part, self.streams.way_to(server).into());
                     self.streams.open(conn, id, server, message);
                     self.tries.insert(id, (conn, 0));
                 }

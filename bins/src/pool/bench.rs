@@ -7,7 +7,9 @@ use crate::work::Work;
 use core::convert::Infallible;
 use core::time::Duration;
 use proto_core::http1::{Client, Config, Length, Times, client};
-use proto_core::{Addr, App, Bytes, ConnEvent, Conns, Cx, Deadline, Feed, Input, Instant, Reason, Slots, Step, Token};
+use proto_core::{
+    Addr, App, Bytes, ConnEvent, Conns, Cx, Deadline, Fault, Feed, Input, Instant, Reason, Slots, Step, Token,
+};
 use std::collections::BTreeMap;
 
 type BenchCx<'a> = Cx<'a, Infallible, Infallible>;
@@ -71,6 +73,8 @@ pub struct Bench {
     /// Which server.
     now: usize,
     dialer: Option<Dialer>,
+    /// What has dialed: it knows what lies beneath all connections.
+    dialed: Option<Dialer>,
     at: Option<Addr>,
     conns: Conns<Client>,
     busy: Slots<Busy>,
@@ -98,6 +102,7 @@ impl Bench {
             source: Source::Own,
             now: 0,
             dialer: None,
+            dialed: None,
             at: None,
             conns: Conns::new(CONN),
             busy: Slots::default(),
@@ -145,7 +150,12 @@ impl Bench {
     }
     fn join(&mut self, t: Token, cx: &mut BenchCx<'_>) {
         let times = Times { idle: self.options.timeout, ..Times::CLIENT };
-        self.conns.insert(t, Client::new(Config { times, ..Config::CLIENT }), Vec::new(), cx);
+        let layers = self.dialed.as_ref().map_or(Ok(Vec::new()), Dialer::layers);
+        let layers = match layers {
+            Ok(layers) => layers,
+            Err(failure) => return self.fail(failure, cx),
+        };
+        self.conns.insert(t, Client::new(Config { times, ..Config::CLIENT }), layers, cx);
         self.busy.insert(t, Busy::default());
         self.ask(t, cx);
     }
@@ -177,7 +187,7 @@ impl Bench {
                 Ok(Step::Event(ConnEvent::Machine(event))) => event,
                 Ok(Step::Event(ConnEvent::Ready(_))) => continue,
                 Ok(Step::NeedMore | Step::Paused | Step::Closed) => break None,
-                Err(fault) => break Some(fault.to_string()),
+                Err(fault) => break Some(self.failure(&fault)),
             };
             let Some(busy) = self.busy.get_mut(t) else { break None };
             let whole = match event {
@@ -193,13 +203,13 @@ impl Bench {
                 client::Event::End => true,
                 client::Event::Informational(_) | client::Event::Trailers(_) | client::Event::Upgraded(_) => false,
             };
-            if whole && let Err(failure) = self.answered(t, cx) {
-                break Some(failure);
+            if whole && let Err(why) = self.answered(t, cx) {
+                break Some(Failure::new(Code::Protocol, why));
             }
         };
         self.conns.done(feed);
-        if let Some(why) = failed {
-            self.fail(Failure::new(Code::Protocol, why), cx);
+        if let Some(failure) = failed {
+            self.fail(failure, cx);
         }
     }
     fn answered(&mut self, t: Token, cx: &mut BenchCx<'_>) -> Result<(), String> {
@@ -263,6 +273,20 @@ impl Bench {
             self.runs.push(core::mem::take(&mut self.run));
             self.now += 1;
             self.begin(cx);
+        }
+    }
+    /// What a fault means if it is of the proxy on the way.
+    fn of_proxy(&self, fault: &Fault) -> Option<Failure> {
+        self.dialed.as_ref().and_then(|d| d.failure(fault))
+    }
+    fn failure(&self, fault: &Fault) -> Failure {
+        self.of_proxy(fault).unwrap_or_else(|| Failure::new(Code::Protocol, fault.to_string()))
+    }
+    fn settle(&mut self, cx: &mut BenchCx<'_>) {
+        let mut first = None;
+        self.conns.settle(cx, |_, fault| first = first.take().or(Some(fault)));
+        if let Some(fault) = first {
+            self.fail(self.failure(&fault), cx);
         }
     }
     fn fail(&mut self, failure: Failure, cx: &mut BenchCx<'_>) {
@@ -347,12 +371,12 @@ impl App for Bench {
 
     fn handle(&mut self, input: Input<'_, Infallible>, cx: &mut BenchCx<'_>) {
         if let Some(done) = self.dialer.as_mut().and_then(|d| d.handle(&input, cx)) {
-            self.dialer = None;
+            self.dialed = self.dialer.take();
             match done {
                 Ok((t, peer)) => self.dialed(t, peer.remote, cx),
                 Err(failure) => self.fail(failure, cx),
             }
-            return self.conns.settle(cx, |_, _| {});
+            return self.settle(cx);
         }
         match input {
             Input::Start(start) => {
@@ -389,8 +413,9 @@ impl App for Bench {
             Input::Deadline => {
                 while let Some((t, told)) = self.conns.due(cx) {
                     if let Err(fault) = told {
-                        let text = format!("no answer: {}", fault.what);
-                        self.fail(Failure::new(Code::Timeout, text), cx);
+                        let late = || Failure::new(Code::Timeout, format!("no answer: {}", fault.what));
+                        let failure = self.of_proxy(&fault).unwrap_or_else(late);
+                        self.fail(failure, cx);
                     }
                     let feed = self.conns.resume(t, cx);
                     self.read(feed, t, cx);
@@ -398,7 +423,7 @@ impl App for Bench {
             }
             _ => {}
         }
-        self.conns.settle(cx, |_, _| {}); // no layers that could fault
+        self.settle(cx);
     }
     fn deadline(&self) -> Option<Deadline> {
         Deadline::earliest(self.dialer.as_ref().and_then(Dialer::deadline), self.conns.deadline())

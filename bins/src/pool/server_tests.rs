@@ -242,7 +242,13 @@ fn a_balance_that_is_off_is_found() {
 }
 
 fn bench(requests: u64, path: Option<&str>) -> Bench {
-    let target = Target { host: "server".into(), port: Some(80), family: Family::Any, timeout: Duration::from_secs(5) };
+    let target = Target {
+        host: "server".into(),
+        port: Some(80),
+        family: Family::Any,
+        timeout: Duration::from_secs(5),
+        via: None,
+    };
     Bench::new(BenchOptions {
         targets: vec![target.clone(), target],
         requests,

@@ -4,6 +4,7 @@ use crate::cli::{ClientTlsArgs, DriverArgs, Plan, Tool, duration, port};
 use crate::dnsquery::{self, BatchInput, DnsQuery, Form, Mode, Options, Wanted, explain, json, show};
 use crate::names::{Carrier, Secured};
 use crate::outcome::{Code, Failure};
+use crate::via::Proxy;
 use clap::{Parser, ValueEnum};
 use core::net::IpAddr;
 use core::time::Duration;
@@ -89,6 +90,9 @@ pub struct DnsQueryTool {
     /// Path of --over https
     #[arg(long, value_name = "PATH", default_value = "/dns-query", value_parser = path, help_heading = "Transport")]
     path: String,
+    /// Ask through a proxy, over TCP or what --over says; names of servers are looked up here
+    #[arg(long, value_name = "socks5h://[USER:PASS@]PROXY[:PORT]", conflicts_with = "no_tcp", value_parser = Proxy::parse, help_heading = "Transport")]
+    via: Option<Proxy>,
     #[command(flatten)]
     tls: ClientTlsArgs,
     /// Mix upper and lower case in the question at random, and insist on it in the reply
@@ -269,7 +273,7 @@ impl DnsQueryTool {
             sends: 255,
             mistakes: 16,
             mixed_case: self.mixed_case,
-            tcp: match (self.tcp || matches!(self.over, Some(Over::Tcp | Over::Tls | Over::Https)), self.no_tcp) {
+            tcp: match (self.is_stream(), self.no_tcp) {
                 (true, _) => Tcp::Always,
                 (_, true) => Tcp::Never,
                 _ => Tcp::WhenCut,
@@ -277,6 +281,10 @@ impl DnsQueryTool {
             flags,
             edns: (!self.no_edns && asked).then(|| (self.bufsize.unwrap_or(1232), self.dnssec, options)),
         }
+    }
+    /// Datagrams are not used.
+    fn is_stream(&self) -> bool {
+        self.tcp || self.via.is_some() || matches!(self.over, Some(Over::Tcp | Over::Tls | Over::Https))
     }
     fn carrier(&self) -> Result<Carrier, Failure> {
         let alpn: &[&str] = match self.over {
@@ -299,6 +307,9 @@ impl DnsQueryTool {
         let mut servers: Vec<String> = servers.iter().map(|s| s.trim_start_matches('@').to_string()).collect();
         if let Some(server) = std::env::var("DRYWIRE_DNS_SERVER").ok().filter(|s| servers.is_empty() && !s.is_empty()) {
             servers.push(server);
+        }
+        if self.via.is_some() && self.over == Some(Over::Udp) {
+            return Err(Failure::usage("a proxy passes on no datagrams: leave --over udp away"));
         }
         if servers.iter().any(String::is_empty) {
             return Err(Failure::usage("@ needs the address or name of a server after it"));
@@ -345,6 +356,7 @@ impl DnsQueryTool {
                 Some(Over::Udp | Over::Tcp) | None => 53,
             }),
             carrier: self.carrier()?,
+            via: self.via.clone(),
             policy: self.policy(),
             search: self.search,
             mode,
@@ -442,6 +454,7 @@ impl Tool for DnsQueryTool {
             servers: Vec::new(),
             port: 0,
             carrier: Carrier::Tcp,
+            via: None,
             policy: Policy::default(),
             search: false,
             mode: dnsquery::Mode::Plain,

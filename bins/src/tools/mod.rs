@@ -46,7 +46,7 @@ fn target(args: &ClientArgs) -> Target {
         (_, true) => Family::V6,
         _ => Family::Any,
     };
-    Target { host: args.host.clone(), port: args.port, family, timeout: args.connect_timeout }
+    Target { host: args.host.clone(), port: args.port, family, timeout: args.connect_timeout, via: args.via.clone() }
 }
 
 /// TLS of a client, if a flag asks for it.

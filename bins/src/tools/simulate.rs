@@ -240,5 +240,5 @@ fn script(lines: &[&str], every: Duration) -> Vec<(Duration, Vec<u8>)> {
 
 /// What simulated clients connect to, whatever the command line names.
 pub fn target() -> Target {
-    Target { host: "server".into(), port: Some(PORT), family: Family::Any, timeout: Duration::from_secs(10) }
+    Target { host: "server".into(), port: Some(PORT), family: Family::Any, timeout: Duration::from_secs(10), via: None }
 }

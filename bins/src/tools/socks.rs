@@ -42,6 +42,7 @@ Examples:
   socks5_proxy -p 1080
   socks5_proxy -p 1080 --auth users.txt
   socks5_proxy -p 1080 --allow loopback --deny '*:25'
+  socks5_proxy -p 1080 --auth users.txt --max-rate-per-user 10MB --max-bytes-per-user 100GB --usage usage.txt
   socks5_proxy --listen 0.0.0.0:1080 --allow-from 10.0.0.0/8
   socks5_proxy --hash-password alice < password >> users.txt
   socks5_proxy --rules rules.txt --dry-run example.com:443 --user alice

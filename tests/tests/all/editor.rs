@@ -80,8 +80,13 @@ fn a_line_is_bounded() {
 }
 
 fn client(sim: &mut Sim, options: Options, keys: Vec<(Duration, Vec<u8>)>, out_buffer: usize) -> NodeId {
-    let target =
-        Target { host: "server".into(), port: Some(9000), family: Family::Any, timeout: Duration::from_secs(10) };
+    let target = Target {
+        host: "server".into(),
+        port: Some(9000),
+        family: Family::Any,
+        timeout: Duration::from_secs(10),
+        via: None,
+    };
     let tty = Tty { stdin: true, stdout: true, columns: 60, rows: 24 };
     let config = Config { out_buffer, ..Config::default() };
     let node = NodeConfig { stdin: Some(keys), tty, config, ..NodeConfig::default() };

@@ -16,8 +16,13 @@ const LINES: usize = 10;
 const MISSED: &str = "* missed at least";
 
 fn client(resume: Resume) -> LineClient {
-    let target =
-        Target { host: "server".into(), port: Some(9000), family: Family::Any, timeout: Duration::from_secs(10) };
+    let target = Target {
+        host: "server".into(),
+        port: Some(9000),
+        family: Family::Any,
+        timeout: Duration::from_secs(10),
+        via: None,
+    };
     LineClient::new(target, ClientOptions::plain("chat_client")).resuming(resume)
 }
 

@@ -26,8 +26,13 @@ fn client() -> LineClient {
 }
 
 fn client_over(tls: Result<Option<ClientTls>, String>) -> LineClient {
-    let target =
-        Target { host: "server".into(), port: Some(9000), family: Family::Any, timeout: Duration::from_secs(10) };
+    let target = Target {
+        host: "server".into(),
+        port: Some(9000),
+        family: Family::Any,
+        timeout: Duration::from_secs(10),
+        via: None,
+    };
     LineClient::new(target, ClientOptions { tls, ..ClientOptions::plain("chat_client") })
 }
 

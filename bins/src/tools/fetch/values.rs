@@ -1,7 +1,7 @@
 //! Values of the client's flags.
-use crate::fetch::proxy::Proxy;
 use crate::outcome::Failure;
 use crate::text::Escaped;
+use crate::via::Proxy;
 use core::net::IpAddr;
 use proto_core::http1::FieldBlock;
 

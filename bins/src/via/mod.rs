@@ -1,14 +1,15 @@
-//! Proxies by their URLs, and the lookup that `socks5://` needs before its proxy is asked.
-use super::address::{Address, Scheme};
-use super::net::FetchCx;
-use crate::dialer::Family;
-use crate::names::Names;
+//! `--via`: a proxy between a client and its server, as a layer beneath what they speak.
+use crate::fetch::address::{Address, Scheme};
 use crate::outcome::{Code, Failure};
 use crate::text::Escaped;
-use core::convert::Infallible;
-use core::net::IpAddr;
+use base64::prelude::{BASE64_STANDARD, Engine};
 use core::time::Duration;
-use proto_core::{Deadline, Input, Instant};
+use proto_core::socks5::{Credentials, Destination, Via};
+use proto_core::{Fault, Layer, Misuse};
+
+mod tunnel;
+
+pub use tunnel::Tunnel;
 
 /// The port of a SOCKS proxy that names none (RFC 1928 3).
 const SOCKS_PORT: u16 = 1080;
@@ -65,50 +66,54 @@ impl Proxy {
             Scheme::Https => Err(bad(other)),
         }
     }
-}
-
-/// A host's address being looked up, for a proxy that is to be told it.
-#[derive(Debug)]
-pub struct Lookup {
-    names: Names,
-    host: String,
-    started: Instant,
-    timeout: Duration,
-}
-
-impl Lookup {
-    /// Begins; its tokens and questions carry `part`.
-    pub fn start(part: u8, host: &str, (family, timeout): (Family, Duration), cx: &mut FetchCx<'_>) -> Self {
-        let mut names = Names::new(part, 0);
-        names.lookup(0, host, family, cx);
-        Lookup { names, host: host.into(), started: cx.now, timeout }
+    /// It is told the name of a host, not its address.
+    pub fn wants_name(&self) -> bool {
+        self.speaks != Speaks::Socks { names: false }
     }
-    /// An address that was known at once.
-    pub fn known(&mut self) -> Option<Result<IpAddr, Failure>> {
-        let (_, known) = self.names.next_done()?;
-        let no_name = |why: String| Failure::new(Code::Name, format!("cannot resolve '{}': {why}", self.host));
-        Some(match known {
-            Ok(ips) => ips.first().copied().ok_or_else(|| no_name("no address".into())),
-            Err(why) => Err(no_name(why.to_string())),
-        })
-    }
-    /// Takes an input; `Some` once, when it is over.
-    pub fn handle(&mut self, input: &Input<'_, Infallible>, cx: &mut FetchCx<'_>) -> Option<Result<IpAddr, Failure>> {
-        self.names.handle(input, cx);
-        let known = self.known().or_else(|| {
-            let late = matches!(input, Input::Deadline) && cx.now >= self.started.after(self.timeout);
-            let text = format!("cannot resolve '{}': no name server answers", self.host);
-            late.then(|| Err(Failure::new(Code::Name, text)))
-        });
-        if known.is_some() {
-            self.names.rest(cx);
+    /// What asks it for a connection to `host`, for which it has `within`; layers above talk to `host`.
+    ///
+    /// # Errors
+    /// It cannot be asked for that.
+    pub fn layer(&self, host: &str, port: u16, within: Duration) -> Result<Box<dyn Layer>, Failure> {
+        let to = host_port(host, port);
+        if self.speaks == Speaks::Http {
+            let auth = self.at.user.as_ref().map(|(name, password)| basic(name, password));
+            return Ok(Box::new(Tunnel::new(to, auth, within)));
         }
-        known
+        let cannot = |e: Misuse| Failure::new(Code::Usage, format!("{to}: {}", e.0));
+        let destination = Destination::new(host, port).map_err(cannot)?;
+        let login = self.at.user.as_ref().map(|(n, p)| Credentials::new(n.as_bytes(), p.as_bytes()));
+        Ok(Box::new(Via::new(destination, login.transpose().map_err(cannot)?, within)))
     }
-    /// When it wants an [`Input::Deadline`].
-    pub fn deadline(&self) -> Option<Deadline> {
-        Deadline::earliest(self.names.deadline(), Some(Deadline::new(self.started, self.timeout, "a name")))
+    /// What a fault of its layer means for who wanted to talk to `to`; `None` if it is not of such a layer.
+    pub fn failure(&self, fault: &Fault, to: &str) -> Option<Failure> {
+        let at = self.at.origin.host_port();
+        match (self.speaks, fault.rule) {
+            (Speaks::Http, tunnel::RULE) => {
+                let code = if fault.code == 407 { Code::Auth } else { Code::Connect };
+                Some(Failure::new(code, format!("tunnel to {to}: {} with {}", fault.what, fault.code)))
+            }
+            (Speaks::Socks { .. }, "RFC 1928 6" | "RFC 1929 2") => {
+                let code = match fault {
+                    Fault { rule: "RFC 1929 2", .. } | Fault { code: 255, .. } => Code::Auth,
+                    Fault { what: "the proxy does not answer in time", .. } => Code::Timeout,
+                    Fault { what, .. } if what.contains("SOCKS") => Code::Protocol,
+                    _ => Code::Connect,
+                };
+                Some(Failure::new(code, format!("proxy {at} for {to}: {}", fault.what)))
+            }
+            _ => None,
+        }
     }
+}
+
+fn host_port(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+/// RFC 7617.
+pub fn basic(name: &str, password: &str) -> String {
+    format!("Basic {}", BASE64_STANDARD.encode(format!("{name}:{password}")))
 }
 
 #[cfg(test)]

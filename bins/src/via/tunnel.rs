@@ -20,8 +20,11 @@ impl Tunnel {
     }
 }
 
+/// What its faults are against.
+pub const RULE: &str = "RFC 9110 9.3.6";
+
 fn refused(what: &'static str, code: u32) -> Fault {
-    Fault { rule: "RFC 9110 9.3.6", what, code, offset: 0 }
+    Fault { rule: RULE, what, code, offset: 0 }
 }
 
 impl Layer for Tunnel {
