@@ -203,7 +203,9 @@ pub fn refusal(fd: &OwnedFd, e: Errno) -> Reason {
 /// Who is at either end of a socket that has just connected; it is set to send at once. An error if it is connected to itself: on one's own host TCP joins a
 /// socket to itself when both ports coincide.
 pub fn connected_peer(fd: &OwnedFd) -> rustix::io::Result<Peer> {
-    let (remote, local) = (addr(getpeername(fd)?), local(fd));
+    // Who is not connected any more was reset in this moment.
+    let remote = getpeername(fd).map_err(|e| if e == Errno::NOTCONN { Errno::CONNRESET } else { e })?;
+    let (remote, local) = (addr(remote), local(fd));
     if remote == local && matches!(local, Addr::Ip(_)) {
         return Err(Errno::CONNREFUSED);
     }

@@ -80,6 +80,10 @@ impl Attempts {
     pub fn is_next(&self, now: Instant) -> bool {
         self.next.is_some_and(|d| d.at <= now)
     }
+    /// Until when.
+    pub fn limit(&self) -> Deadline {
+        self.limit
+    }
     /// There is no time left.
     pub fn is_late(&self, now: Instant) -> bool {
         self.limit.at <= now

@@ -9,10 +9,11 @@ use super::session::{Phase, Session};
 use crate::lockout::Lockout;
 use crate::service::{Life, Note, Refusal, ServerCx, Service, Settings};
 use crate::users::Check;
+use crate::via::Proxy as Via;
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
-use proto_core::socks5::{Config, Limits, Offers, Reply, Server, ServerEvent};
+use proto_core::socks5::{Client, Config, Limits, Offers, Reply, Server, ServerEvent};
 use proto_core::{
     Addr, App, Bytes, ConnEvent, Conns, Deadline, Fault, Feed, Input, Peer, Signal, Slots, Start, Step, Timers, Token,
 };
@@ -22,6 +23,7 @@ mod ends;
 mod login;
 mod sockets;
 mod target;
+mod upstream;
 mod usage;
 
 /// Part bytes of questions and jobs.
@@ -63,6 +65,8 @@ pub struct Options {
     pub associations: usize,
     /// BIND is served.
     pub bind_command: bool,
+    /// Another SOCKS proxy, through which all targets are reached.
+    pub upstream: Option<Via>,
     /// Name servers to ask instead of those of `resolv.conf`.
     pub dns: Vec<SocketAddr>,
 }
@@ -83,6 +87,7 @@ impl Default for Options {
             failures: 10,
             associations: 0,
             bind_command: false,
+            upstream: None,
             dns: Vec::new(),
         }
     }
@@ -94,6 +99,8 @@ pub struct Proxy {
     /// The life of the server.
     pub service: Service,
     conns: Conns<Server>,
+    /// Connections to the upstream that has not answered yet.
+    ups: Conns<Client>,
     /// By client. A session may outlive that: the token is not used again, its slot is.
     sessions: BTreeMap<Token, Session>,
     /// The client of each outgoing connection.
@@ -128,6 +135,7 @@ impl Proxy {
         Proxy {
             service: Service::new(settings),
             conns: Conns::new(0),
+            ups: Conns::new(OUT),
             sessions: BTreeMap::new(),
             clients: Slots::default(),
             lookups: Lookups::new(NAMES, options.dns.clone()),
@@ -206,7 +214,8 @@ impl Proxy {
         let (number, peer) = (self.number, peer.remote.clone());
         let phase = Phase::Handshake;
         let local = self.doors.get(listener).map(|a| a.ip().to_canonical()).filter(|ip| !ip.is_unspecified());
-        self.sessions.insert(t, Session { number, peer, from, local, user: None, phase, target: String::new() });
+        self.sessions
+            .insert(t, Session { number, peer, from, local, user: None, phase, target: String::new(), beyond: None });
     }
     fn read(&mut self, t: Token, mut feed: Feed<'_>, cx: &mut ProxyCx<'_>) {
         loop {
@@ -280,7 +289,9 @@ impl Proxy {
             Some(Phase::Penalty(_)) => self.judge(t, false, cx),
             Some(Phase::Listening(_)) => self.refuse(t, Reply::HostUnreachable, format_args!("nobody has come"), cx),
             Some(Phase::Opening(_)) => self.refuse(t, Reply::GeneralFailure, format_args!("timeout"), cx),
-            Some(Phase::Resolving { .. }) => self.refuse(t, Reply::HostUnreachable, format_args!("timeout"), cx),
+            Some(Phase::Resolving { .. } | Phase::Asking { .. }) => {
+                self.refuse(t, Reply::HostUnreachable, format_args!("timeout"), cx)
+            }
             Some(Phase::Connecting(attempts)) if attempts.is_late(now) => {
                 self.refuse(t, Reply::HostUnreachable, format_args!("timeout"), cx);
             }
@@ -333,6 +344,14 @@ impl App for Proxy {
                 self.datagram(socket, &from, data, cx);
             }
             Input::Connected { conn, peer } if conn.part() == OUT => self.connected(conn, &peer, cx),
+            Input::Bytes(out, chunk) if self.ups.peek(out).is_some() => {
+                let feed = self.ups.feed(out, chunk, cx);
+                self.upstream_says(out, feed, cx);
+            }
+            Input::Eof(out) if self.ups.peek(out).is_some() => {
+                let feed = self.ups.end(out, cx);
+                self.upstream_says(out, feed, cx);
+            }
             Input::Writable(t) if self.conns.peek(t).is_some() => {
                 let feed = self.conns.resume(t, cx);
                 self.read(t, feed, cx);
@@ -388,6 +407,7 @@ impl Proxy {
     fn settle(&mut self, cx: &mut ProxyCx<'_>) {
         let mut failed = Vec::new();
         self.conns.settle(cx, |t, fault| failed.push((t, fault)));
+        self.ups.settle(cx, |_, _| {}); // no layers that could fault
         for (t, fault) in failed {
             self.fault(t, &fault, cx);
         }

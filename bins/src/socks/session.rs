@@ -3,6 +3,7 @@ use super::association::Association;
 use super::connector::Attempts;
 use core::net::IpAddr;
 use core::time::Duration;
+use proto_core::socks5::Destination;
 use proto_core::{Addr, Cx, Deadline, Instant, Token};
 
 /// How often a long session says what it has moved.
@@ -74,6 +75,13 @@ pub enum Phase {
     },
     /// Its target is being connected to.
     Connecting(Attempts),
+    /// Another proxy is being asked for its target.
+    Asking {
+        /// The connection to that.
+        out: Token,
+        /// Connecting included.
+        limit: Deadline,
+    },
     /// A socket is being opened for it.
     Opening(Opening),
     /// A connection is to come.
@@ -93,7 +101,8 @@ impl Phase {
     }
     /// What the client has asked for is under way.
     pub fn is_under_way(&self) -> bool {
-        matches!(self, Phase::Resolving { .. } | Phase::Connecting(_) | Phase::Opening(_) | Phase::Listening(_))
+        let connecting = matches!(self, Phase::Resolving { .. } | Phase::Connecting(_) | Phase::Asking { .. });
+        connecting || matches!(self, Phase::Opening(_) | Phase::Listening(_))
     }
 }
 
@@ -183,6 +192,8 @@ pub struct Session {
     pub phase: Phase,
     /// Where to, as it asked.
     pub target: String,
+    /// What another proxy is asked for.
+    pub beyond: Option<Destination>,
 }
 
 impl Session {
@@ -190,7 +201,7 @@ impl Session {
     pub fn deadline(&self, half: Duration) -> Option<Deadline> {
         match &self.phase {
             Phase::Handshake | Phase::Judging { .. } | Phase::Associated(_) | Phase::Over => None,
-            Phase::Penalty(d) | Phase::Resolving { limit: d, .. } => Some(*d),
+            Phase::Penalty(d) | Phase::Resolving { limit: d, .. } | Phase::Asking { limit: d, .. } => Some(*d),
             Phase::Opening(Opening { limit: d, .. }) | Phase::Listening(Listening { limit: d, .. }) => Some(*d),
             Phase::Connecting(attempts) => Some(attempts.deadline()),
             Phase::Relaying(flow) => {

@@ -17,6 +17,7 @@ mod datagrams;
 mod limits;
 mod played;
 mod rules;
+mod upstream;
 mod usage;
 
 fn policy(allow: &[&str], deny: &[&str]) -> Policy {

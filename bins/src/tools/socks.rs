@@ -10,6 +10,7 @@ use crate::socks::dry_run::DryRun;
 use crate::socks::policy::{Rule, Where};
 use crate::socks::proxy::{Options, Proxy};
 use crate::users;
+use crate::via::{Proxy as Via, Speaks};
 use clap::Parser;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
@@ -44,6 +45,7 @@ Examples:
   socks5_proxy -p 1080 --allow loopback --deny '*:25'
   socks5_proxy -p 1080 --auth users.txt --max-rate-per-user 10MB --max-bytes-per-user 100GB --usage usage.txt
   socks5_proxy --listen 0.0.0.0:1080 --allow-from 10.0.0.0/8
+  socks5_proxy -p 1081 --upstream socks5h://user:pass@proxy.example:1080
   socks5_proxy --hash-password alice < password >> users.txt
   socks5_proxy --rules rules.txt --dry-run example.com:443 --user alice
   curl --socks5-hostname localhost:1080 -U user:pass https://example.com/"
@@ -81,6 +83,9 @@ pub struct Socks5Tool {
     /// How bytes are passed on in bulk: within the kernel where the driver can (splice), or copied
     #[arg(long, value_name = "copy|splice", default_value = "splice")]
     relay: Passage,
+    /// Reach all targets through another SOCKS proxy: socks5h:// is told names, socks5:// addresses that were checked here
+    #[arg(long, value_name = "socks5h://[USER:PASS@]PROXY[:PORT]", conflicts_with_all = ["udp", "bind_cmd"], value_parser = upstream)]
+    upstream: Option<Via>,
     /// Our own address on connections to targets
     #[arg(long, value_name = "ADDR")]
     bind_out: Option<IpAddr>,
@@ -128,6 +133,11 @@ pub enum Passage {
 fn name_server(s: &str) -> Result<SocketAddr, String> {
     let bare = || s.trim_matches(['[', ']']).parse().map(|ip: IpAddr| SocketAddr::new(ip, dns::PORT));
     s.parse().or_else(|_| bare()).map_err(|_| format!("'{s}' is not an address such as 9.9.9.9 or [::1]:5353"))
+}
+
+fn upstream(s: &str) -> Result<Via, String> {
+    let via = Via::parse(s)?;
+    if via.speaks == Speaks::Http { Err("an upstream is socks5:// or socks5h://".into()) } else { Ok(via) }
 }
 
 fn some_bytes(s: &str) -> Result<u64, String> {
@@ -232,6 +242,10 @@ impl Tool for Socks5Tool {
     fn plan(&self) -> Result<Plan, Failure> {
         let access = self.access()?;
         self.accounts()?;
+        let counted = self.max_per_user.is_some() || self.max_rate_per_user.is_some() || self.usage.is_some();
+        if counted && self.args.threads > 1 {
+            return Err(Failure::usage("--threads: what a user uses is counted on one loop"));
+        }
         self.check_open()?;
         let mut plan = server_plan(Self::NAME, &self.args)?;
         plan.config.splice = self.relay == Passage::Splice;
@@ -262,6 +276,7 @@ impl Tool for Socks5Tool {
             usage: self.usage.clone(),
             associations: if self.udp { self.max_udp as usize } else { 0 },
             bind_command: self.bind_cmd,
+            upstream: self.upstream.clone(),
             dns: self.dns.clone(),
             ..Options::default()
         };

@@ -38,6 +38,7 @@ mod tidy;
 mod tls_cases;
 mod tls_layer;
 mod tls_tools;
+mod via;
 mod ways;
 
 #[global_allocator]

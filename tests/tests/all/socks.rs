@@ -346,6 +346,7 @@ fn bad_command_lines_and_files() {
         File::new("long", &format!("{}:x\n", "u".repeat(256))),
         File::new("rules", "allow 10.0.0.0/8\ndeny everything!\n"),
     );
+    let (good, usage) = (File::new("good", "a:b\n"), File::new("usage", "2026-11\n5\n"));
     let refused = "refusing to run an open proxy on 0.0.0.0:1080; use --auth, --allow-from or --open";
     let destination = "is not a destination such as 10.0.0.0/8, loopback, example.com, *.example.com, *:25 or [::1]:80";
     for (args, text) in [
@@ -361,6 +362,20 @@ fn bad_command_lines_and_files() {
         (vec!["99999"], "port '99999' is not in 0-65535".into()),
         (vec!["0", "--dns", "ns1"], "--dns: 'ns1' is not an address such as 9.9.9.9 or [::1]:5353".into()),
         (vec!["0", "--auth-once"], "missing --auth <FILE> (see --help)".into()),
+        (vec!["0", "--max-rate-per-user", "1MB"], "missing --auth <FILE> (see --help)".into()),
+        (vec!["0", "--auth", good.path(), "--max-bytes-per-user", "1GB"], "missing --usage <FILE> (see --help)".into()),
+        (
+            vec!["0", "--auth", good.path(), "--max-rate-per-user", "0"],
+            "--max-rate-per-user: 0 bytes are none at all".into(),
+        ),
+        (
+            vec!["0", "--auth", good.path(), "--usage", usage.path()],
+            format!("{}:2: expected the bytes and the name of a user", usage.path()),
+        ),
+        (
+            vec!["0", "--auth", good.path(), "--max-per-user", "1", "--threads", "2"],
+            "--threads: what a user uses is counted on one loop".into(),
+        ),
         (vec!["0", "--dry-run", "x"], "--dry-run: 'x' is not HOST:PORT".into()),
     ] {
         let ended = run(&[&args[..], &["--driver", "epoll"]].concat());
@@ -378,6 +393,32 @@ fn bad_command_lines_and_files() {
     let mut open = Tool::start("socks5_proxy", &["--listen", "0.0.0.0:0", "--open", "-q"]);
     open.port();
     assert_eq!(open.stop().code, Some(0), "who says so may");
+}
+
+#[test]
+fn what_users_use_is_limited_and_written_on_all_drivers() {
+    if !have("curl") {
+        return;
+    }
+    let users = File::new("counted", "user:pass\n");
+    for driver in drivers() {
+        let usage = File::new(&format!("usage-{driver}"), "");
+        let at = pages(3);
+        let auth = ["--auth", users.path(), "--usage", usage.path()];
+        let limits = ["--max-bytes-per-user", "100", "--max-rate-per-user", "1MB"];
+        let (tool, port) = proxy(driver, &[auth, limits].concat());
+        let (via, url) = (format!("localhost:{port}"), format!("http://localhost:{}/", at.port()));
+        let got = curl(&["--socks5-hostname", &via, "-U", "user:pass", &url]);
+        assert_eq!(got, (Some(0), "203.0.113.45".into()), "{driver}");
+        let got = curl(&["--socks5-hostname", &via, "-U", "user:pass", &url]);
+        assert_eq!(got.0, Some(97), "{driver}: all is used");
+        let ended = tool.stop();
+        assert!(ended.code == Some(0) && ended.stdout.contains("has used up the bytes of this month"), "{ended:?}");
+        let text = std::fs::read_to_string(usage.path()).expect("it was written");
+        let line = text.lines().last().expect("a line");
+        let bytes: u64 = line.strip_suffix(" user").and_then(|n| n.parse().ok()).expect(line);
+        assert!((100..300).contains(&bytes), "{text}");
+    }
 }
 
 #[test]

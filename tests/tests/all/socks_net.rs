@@ -170,7 +170,8 @@ fn sk_12_ten_thousand_connects_into_a_hole_are_bounded() {
         let before = proxy.descriptors();
         let began = Instant::now();
         let mut waiting: Vec<UnixStream> = (0..pending).map(|_| ask(&path, 9)).collect();
-        until("they are under way", || proxy.descriptors() >= before + 2 * pending);
+        // Who knocked first may have been counted before, and be gone now.
+        until("they are under way", || proxy.descriptors() + 1 >= before + 2 * pending);
         for n in pending..storm {
             assert_eq!(reply(ask(&path, 9)), Some(1), "number {n}, after {:?}", began.elapsed());
         }

@@ -1,9 +1,11 @@
 //! Foreign clients of `socks5_proxy`, over HTTP and HTTPS: curl, PySocks, proxychains4, chromium, ncat.
 use super::socks::{File, curl, pages, patient, proxy, target};
+use super::via::microsocks;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use tests::process::{Tool, have, until};
+use tests::scenario::drivers;
 
 /// What a foreign client prints, or `None` if it cannot be started.
 pub fn foreign(mut command: Command) -> Option<(Option<i32>, String)> {
@@ -172,4 +174,28 @@ fn ncat_gets_through() {
     assert_eq!(foreign(sh), Some((Some(0), "heard\n".into())));
     assert_eq!(answers.join().expect("no panic"), "hello\n");
     assert_eq!(tool.stop().code, Some(0));
+}
+
+#[test]
+fn another_proxy_behind_it_and_one_more_behind_that() {
+    if !have("curl") || !have("microsocks") {
+        return;
+    }
+    for login in ["", "user:pass@"] {
+        let (_other, last) = microsocks(login);
+        for driver in drivers() {
+            for scheme in ["socks5", "socks5h"] {
+                let at = pages(1);
+                let (second, port) = proxy(driver, &["--upstream", &format!("{scheme}://{login}127.0.0.1:{last}")]);
+                let (first, port) = proxy(driver, &["--upstream", &format!("{scheme}://localhost:{port}")]);
+                let url = format!("http://localhost:{}/", at.port());
+                let got = curl(&["--socks5-hostname", &format!("localhost:{port}"), &url]);
+                assert_eq!(got, (Some(0), "203.0.113.45".into()), "{driver} {scheme}");
+                let named = if scheme == "socks5h" { "CONNECT localhost:" } else { "CONNECT 127.0.0.1:" };
+                assert!(first.stop().stdout.contains("CONNECT localhost:"), "{driver}");
+                let log = second.stop().stdout;
+                assert!(log.contains(named) || log.contains("CONNECT [::1]:"), "{driver} {scheme}: {log}");
+            }
+        }
+    }
 }

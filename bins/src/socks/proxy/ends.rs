@@ -4,6 +4,7 @@ use crate::socks::association::SOCKETS;
 use crate::socks::connector::OUT;
 use crate::socks::session::{Listening, Opening, Phase, Session};
 use crate::socks::text::Volume;
+use proto_core::socks5::Reply;
 use proto_core::{Reason, Token};
 
 impl Proxy {
@@ -67,6 +68,10 @@ impl Proxy {
                     cx.abort(t);
                 }
             }
+            Phase::Asking { out: upstream, .. } if *upstream == out => {
+                self.ups.remove(out);
+                self.refuse(t, Reply::GeneralFailure, format_args!("upstream: {why}"), cx);
+            }
             Phase::Connecting(attempts) => {
                 let was_tried = attempts.failed(out, why);
                 if was_tried {
@@ -91,6 +96,10 @@ impl Proxy {
             Some(Phase::Connecting(attempts)) => attempts.abort(cx),
             Some(Phase::Opening(Opening { socket: s, .. }) | Phase::Listening(Listening { socket: s, .. })) => {
                 socket = Some(*s);
+            }
+            Some(Phase::Asking { out, .. }) => {
+                let out = *out;
+                self.leave_upstream(out, cx);
             }
             Some(Phase::Associated(_)) => self.dissociate(t, cx),
             _ => {}

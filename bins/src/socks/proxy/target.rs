@@ -5,6 +5,7 @@ use crate::reach;
 use crate::socks::connector::Attempts;
 use crate::socks::policy::{Who, address_of};
 use crate::socks::session::{Flow, Phase};
+use crate::via::Proxy as Via;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use proto_core::dns::{Known, Unresolved};
@@ -27,6 +28,7 @@ impl Proxy {
         self.say(t, format_args!("{} {address}", command.name()), cx);
         let allowed = match command {
             Command::Connect => true,
+            _ if self.options.upstream.is_some() => false,
             Command::Bind => self.options.bind_command,
             Command::UdpAssociate => self.options.associations > 0,
         };
@@ -62,6 +64,9 @@ impl Proxy {
         if let Err(rule) = self.options.access.policy.check_name(&self.who(t), name, port) {
             return self.deny(t, &rule, cx);
         }
+        if self.options.upstream.as_ref().is_some_and(Via::wants_name) {
+            return self.go_upstream(t, name, port, limit, cx);
+        }
         self.set(t, Phase::Resolving { name: name.into(), port, limit, bind }, cx);
         self.lookups.start(t, name, cx);
         self.known_now(cx);
@@ -82,11 +87,13 @@ impl Proxy {
         self.refuse(t, Reply::NotAllowed, format_args!("denied by rule: {rule}"), cx);
     }
     fn resolved(&mut self, t: Token, known: Known, cx: &mut ProxyCx<'_>) {
-        let Some(Phase::Resolving { name, port, limit, bind }) = self.sessions.get(&t).map(|s| &s.phase) else {
-            return;
-        };
+        let Some(s) = self.sessions.get(&t) else { return };
+        let Phase::Resolving { name, port, limit, bind } = &s.phase else { return };
+        let upstream = s.beyond.is_some();
         let (name, goal) = (name.clone(), Goal { port: *port, limit: *limit, bind: *bind });
         match known {
+            Ok(ips) if upstream => self.dial_upstream(t, &ips, goal.port, goal.limit, cx),
+            Err(why) if upstream => self.refuse(t, Reply::GeneralFailure, format_args!("upstream {name}: {why}"), cx),
             Ok(ips) => self.checked(t, Some(&name), &ips, goal, cx),
             Err(Unresolved::NoSuchName) => self.refuse(t, Reply::HostUnreachable, format_args!("name not found"), cx),
             Err(Unresolved::Busy) => {
@@ -119,6 +126,11 @@ impl Proxy {
         if bind {
             return self.bind(t, good.iter().map(IpAddr::to_canonical).collect(), limit, cx);
         }
+        // An upstream is told one address. IPv4 comes first: more of them can reach that.
+        let first = good.iter().find(|ip| ip.is_ipv4()).or(good.first());
+        if let Some(first) = first.filter(|_| self.options.upstream.is_some()) {
+            return self.go_upstream(t, &first.to_string(), port, limit, cx);
+        }
         let mut attempts = Attempts::new(&good, port, limit);
         attempts.advance(t, self.options.bind, &mut self.clients, cx);
         self.set(t, Phase::Connecting(attempts), cx);
@@ -140,12 +152,16 @@ impl Proxy {
             return cx.abort(out);
         };
         let Some(to) = attempts.connected(out, cx) else { return cx.abort(out) };
+        let limit = attempts.limit();
         let local = if let Some(Addr::Ip(a)) = peer.local { Some(a) } else { None };
         // A listener on all addresses of this machine is reached by any of them.
         let ports = self.listeners.iter().any(|l| l.ip().is_unspecified() && l.port() == to.port());
         if ports && local.is_some_and(|l| l.ip().to_canonical() == to.ip().to_canonical()) {
             cx.abort(out);
             return self.deny(t, "own listener", cx);
+        }
+        if self.sessions.get(&t).is_some_and(|s| s.beyond.is_some()) {
+            return self.ask_upstream(t, out, limit, cx);
         }
         let bound = local.unwrap_or(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0));
         self.forward(t, out, bound, cx);
@@ -169,6 +185,9 @@ impl Proxy {
     pub(super) fn next_attempt(&mut self, t: Token, cx: &mut ProxyCx<'_>) {
         let Some(Phase::Connecting(attempts)) = self.sessions.get_mut(&t).map(|s| &mut s.phase) else { return };
         if let Some(why) = attempts.is_over() {
+            if self.sessions.get(&t).is_some_and(|s| s.beyond.is_some()) {
+                return self.refuse(t, Reply::GeneralFailure, format_args!("upstream: {why}"), cx);
+            }
             let reply = Reply::to_failure(why);
             return match why {
                 Reason::TimedOut => self.refuse(t, reply, format_args!("timeout"), cx),

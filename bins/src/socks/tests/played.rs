@@ -46,7 +46,7 @@ impl Stage {
         self.sim.add(&format!("visitor{n}"), app, NodeConfig::default()).unwrap()
     }
     /// Somebody who sends bytes.
-    fn talker(&mut self, name: &str, send: &[u8], leave: Leave) -> Heard {
+    pub fn talker(&mut self, name: &str, send: &[u8], leave: Leave) -> Heard {
         let to = self.sim.addr(self.proxy, 1080);
         let (app, heard) = Client::new(Script { to, send: send.to_vec(), leave });
         self.sim.add(name, app, NodeConfig::default()).unwrap();
@@ -105,7 +105,7 @@ fn sessions_with_faults_are_clean() {
     }
 }
 
-const ASK_TARGET: &[u8] = b"\x05\x01\x00\x05\x01\x00\x03\x06target\x00\x07";
+pub const ASK_TARGET: &[u8] = b"\x05\x01\x00\x05\x01\x00\x03\x06target\x00\x07";
 
 #[test]
 fn sk_07_a_handshake_has_ten_seconds() {

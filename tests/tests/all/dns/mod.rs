@@ -1,8 +1,8 @@
 //! DNS: tables of messages, data and text; second opinions; the stub against whoever guesses; real servers; the tool.
 mod codec;
-mod nsd;
+pub mod nsd;
 mod oracle;
-mod real;
+pub mod real;
 mod replies;
 mod resolver;
 mod signed;

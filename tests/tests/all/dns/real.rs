@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use tests::process::{Tool, have, tool};
 
-fn zone_file() -> PathBuf {
+pub fn zone_file() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("corpora/dns/types.zone")
 }
 
-fn start() -> Nsd {
+pub fn start() -> Nsd {
     Nsd::start(&[("types.example", zone_file())])
 }
 
