@@ -50,6 +50,7 @@ pub mod line;
 mod machine;
 mod op;
 pub mod pipe;
+pub mod proxy;
 pub mod proxy_header;
 mod slots;
 pub mod socks5;

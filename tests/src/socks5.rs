@@ -1,13 +1,12 @@
-//! Both sides of SOCKS 5 as subjects. The app's answers are commands, or with the setting `answer` given at once.
+//! Both sides of a proxy's connection as subjects. The app's answers are commands, or with the setting `answer` given at once.
 use super::drive::{Said, Subject};
-use proto_core::socks5::{
-    Client, ClientEvent, Command, Config, Credentials, Destination, Limits, Offers, Reply, Server, ServerEvent,
-};
+use proto_core::proxy::{Config, Event, Server};
+use proto_core::socks5::{self, Client, ClientEvent, Command, Credentials, Destination, Limits, Offers, Reply};
 use proto_core::{Instant, Tx};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// [`Server`]. Settings: `open`, `password` (yes or no), `early` (bytes). Commands: `judge yes|no`, `reply CODE ADDR`.
+/// [`Server`]. Settings: `open`, `password`, `v4`, `http` (yes or no), `early` (bytes). Commands: `judge yes|no`, `reply CODE ADDR`.
 pub struct Proxy;
 
 fn yes(value: &str) -> Result<bool, String> {
@@ -21,27 +20,28 @@ fn yes(value: &str) -> Result<bool, String> {
 impl Subject for Proxy {
     type Machine = Server;
     fn new(settings: &[(String, String)]) -> Result<Server, String> {
-        let (mut offers, mut limits) = (Offers::OPEN, Limits::default());
+        let (mut offers, mut v4, mut http, mut limits) = (Offers::OPEN, false, false, Limits::default());
         for (name, value) in settings {
             match name.as_str() {
                 "open" => offers.open = yes(value)?,
                 "password" => offers.password = yes(value)?,
+                "v4" => v4 = yes(value)?,
+                "http" => http = yes(value)?,
                 "early" => limits.early = value.parse().map_err(|_| format!("not a number: {value}"))?,
                 _ => return Err(format!("no such setting: {name}")),
             }
         }
-        Ok(Server::new(Config { offers, limits }, Instant::default()))
+        let config = Config { socks: socks5::Config { offers, v4, limits }, http: http.then(Config::http) };
+        Ok(Server::new(config, Instant::default()))
     }
-    fn said(event: ServerEvent<'_>, _: &mut Tx) -> Said {
+    fn said(event: Event<'_>, _: &mut Tx) -> Said {
         Said::Event(match event {
-            ServerEvent::Login { user, password } => {
-                format!("login {} {}", user.escape_ascii(), password.escape_ascii())
-            }
-            ServerEvent::Request { command, address } => format!("{} {address}", command.name()),
+            Event::Login { user, password } => format!("login {} {}", user.escape_ascii(), password.escape_ascii()),
+            Event::Request { command, to } => format!("{} {}", command.name(), to.address()),
         })
     }
     fn waits(server: &Server) -> bool {
-        server.is_open() || server.is_asked() || server.is_judged()
+        server.is_open() || server.is_waiting()
     }
     fn command(server: &mut Server, tx: &mut Tx, text: &str) -> Result<(), String> {
         let (word, rest) = text.split_once(' ').unwrap_or((text, ""));

@@ -1,7 +1,7 @@
 //! Metrics over HTTP, as a part: the numbers of the server in the text form of Prometheus, and whether it lives and
 //! takes clients. Our own HTTP/1 machine on a listener of its own.
 use crate::stats::Totals;
-use core::fmt::Write;
+use core::fmt::{Display, Write};
 use core::time::Duration;
 use proto_core::http1::server::{Event, Response};
 use proto_core::http1::{Config, Limits, Method, Server, Times};
@@ -24,6 +24,8 @@ pub struct Metrics {
     waiting: Vec<Token>,
     /// How many of these are still to come.
     missing: u16,
+    /// What the app adds, in the same form.
+    pub more: String,
 }
 
 impl Default for Metrics {
@@ -31,7 +33,7 @@ impl Default for Metrics {
         let limits = Limits { body: 0, drain: 0, ..Limits::SERVER };
         let times = Times { head: Duration::from_secs(5), idle: Duration::from_secs(120), ..Times::SERVER };
         let config = Arc::new(Config { limits, times, ..Config::SERVER });
-        Metrics { conns: Conns::new(METRICS), config, waiting: Vec::new(), missing: 0 }
+        Metrics { conns: Conns::new(METRICS), config, waiting: Vec::new(), missing: 0, more: String::new() }
     }
 }
 
@@ -57,6 +59,10 @@ impl Metrics {
             Input::Deadline => true,
             _ => false,
         }
+    }
+    /// Somebody may ask for the numbers with it.
+    pub fn is_question<M>(input: &Input<'_, M>) -> bool {
+        matches!(input, Input::Bytes(t, _) if t.part() == METRICS)
     }
     /// Takes the inputs of its connections. True: the other loops are to be asked for their numbers.
     pub fn handle<J, M>(&mut self, input: &Input<'_, M>, known: &Known, cx: &mut Cx<'_, J, M>) -> bool {
@@ -109,7 +115,8 @@ impl Metrics {
             };
             match (method, target.as_str()) {
                 (Method::Get | Method::Head, "/metrics") if known.others == 0 => {
-                    self.answer(t, 200, &text(&known.totals), cx);
+                    let text = text(&known.totals) + &self.more;
+                    self.answer(t, 200, &text, cx);
                 }
                 (Method::Get | Method::Head, "/metrics") => {
                     ask = self.waiting.is_empty();
@@ -138,7 +145,7 @@ impl Metrics {
         if self.missing > 0 || self.waiting.is_empty() {
             return;
         }
-        let text = text(totals);
+        let text = text(totals) + &self.more;
         for t in core::mem::take(&mut self.waiting) {
             self.answer(t, 200, &text, cx);
             let feed = self.conns.resume(t, cx);
@@ -154,6 +161,14 @@ impl Metrics {
 
 /// Name, kind, what it is, and values by their labels.
 type Row<'r> = (&'static str, &'static str, &'static str, &'r [(&'static str, u64)]);
+
+/// Adds one metric, of which there are several by their labels.
+pub fn put<L: Display>(out: &mut String, name: &str, kind: &str, help: &str, values: impl Iterator<Item = (L, u64)>) {
+    let _ = write!(out, "# HELP drywire_{name} {help}\n# TYPE drywire_{name} {kind}\n"); // a String takes all
+    for (labels, value) in values {
+        let _ = writeln!(out, "drywire_{name}{labels} {value}");
+    }
+}
 
 /// The numbers in the text form of Prometheus. The names are the same for every server.
 fn text(totals: &Totals) -> String {
@@ -178,10 +193,7 @@ fn text(totals: &Totals) -> String {
     ];
     let mut out = String::new();
     for (name, kind, help, values) in rows {
-        let _ = write!(out, "# HELP drywire_{name} {help}\n# TYPE drywire_{name} {kind}\n"); // a String takes all
-        for (labels, value) in values {
-            let _ = writeln!(out, "drywire_{name}{labels} {value}");
-        }
+        put(&mut out, name, kind, help, values.iter().copied());
     }
     out
 }

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 mod control;
 mod guard;
 mod guests;
-mod metrics;
+pub mod metrics;
 mod settings;
 mod waiting;
 
@@ -233,6 +233,15 @@ impl Service {
     }
     fn totals<J>(&self, cx: &ServerCx<'_, J>) -> Totals {
         Totals { active: self.clients.len() as u64, refused: self.refused, counters: *cx.counters() }
+    }
+
+    /// The answer to `input` may show what [`Service::tell_more`] says: say it first.
+    pub fn is_scraped(input: &Input<'_, Note>) -> bool {
+        Metrics::is_question(input)
+    }
+    /// Metrics of the app's own, made with [`metrics::put`].
+    pub fn tell_more(&mut self, text: String) {
+        self.metrics.more = text;
     }
 
     /// Takes what concerns the life of the server. `Life::Drain`: the app finishes its connections now.

@@ -1,4 +1,5 @@
 //! What users may use: sessions at once, bytes per second, bytes per month.
+use crate::service::metrics;
 use core::fmt;
 use core::time::Duration;
 use proto_core::{Instant, Wall};
@@ -119,6 +120,19 @@ impl Accounts {
             let _ = writeln!(text, "{} {}", account.used, String::from_utf8_lossy(user)); // to a String: cannot fail
         }
         Some(text)
+    }
+    /// What users use, as metrics.
+    pub fn metrics(&self) -> String {
+        let label = |user: &[u8]| {
+            let name = String::from_utf8_lossy(user).replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            format!("{{user=\"{name}\"}}")
+        };
+        let mut out = String::new();
+        let sessions = self.by_user.iter().map(|(user, a)| (label(user), u64::from(a.sessions)));
+        metrics::put(&mut out, "user_sessions_active", "gauge", "Sessions of the user now", sessions);
+        let bytes = self.by_user.iter().map(|(user, a)| (label(user), a.used));
+        metrics::put(&mut out, "user_bytes_total", "counter", "Bytes of the user in this month, both ways", bytes);
+        out
     }
     /// What was written is not there: it is to be written again.
     pub fn change(&mut self) {
@@ -300,6 +314,24 @@ mod tests {
         assert_eq!(wrong("2026-11\n5 ann\nbob 5"), Err(3));
         assert_eq!(wrong("2026-11\n5"), Err(2));
         assert_eq!(wrong("2026-11\n-5 ann"), Err(2));
+    }
+
+    #[test]
+    fn metrics_name_users_whatever_their_names_are() {
+        let mut a = accounts(Limits { month: Some(1000), ..Limits::default() });
+        a.enter(b"a\"b\\c\nd");
+        a.used(b"ann", 400, wall(0));
+        let text = a.metrics();
+        let lines: Vec<&str> = text.lines().filter(|l| !l.starts_with('#')).collect();
+        assert_eq!(
+            lines,
+            [
+                r#"drywire_user_sessions_active{user="a\"b\\c\nd"} 1"#,
+                r#"drywire_user_sessions_active{user="ann"} 1"#,
+                r#"drywire_user_bytes_total{user="a\"b\\c\nd"} 0"#,
+                r#"drywire_user_bytes_total{user="ann"} 400"#,
+            ]
+        );
     }
 
     #[test]

@@ -13,11 +13,13 @@ use crate::via::Proxy as Via;
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
-use proto_core::socks5::{Client, Config, Limits, Offers, Reply, Server, ServerEvent};
+use proto_core::proxy::{Config, Event, Server};
+use proto_core::socks5::{self, Client, Limits, Offers, Reply};
 use proto_core::{
-    Addr, App, Bytes, ConnEvent, Conns, Deadline, Fault, Feed, Input, Peer, Signal, Slots, Start, Step, Timers, Token,
+    Addr, App, Bytes, ConnEvent, Conns, Deadline, Fault, Feed, Input, Peer, Signal, Slots, Start, Step, Timers, Token, http1,
 };
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 mod ends;
 mod login;
@@ -65,6 +67,10 @@ pub struct Options {
     pub associations: usize,
     /// BIND is served.
     pub bind_command: bool,
+    /// SOCKS 4 and 4a are served, too.
+    pub socks4: bool,
+    /// CONNECT of HTTP is, too.
+    pub http: bool,
     /// Another SOCKS proxy, through which all targets are reached.
     pub upstream: Option<Via>,
     /// Name servers to ask instead of those of `resolv.conf`.
@@ -87,6 +93,8 @@ impl Default for Options {
             failures: 10,
             associations: 0,
             bind_command: false,
+            socks4: false,
+            http: false,
             upstream: None,
             dns: Vec::new(),
         }
@@ -99,6 +107,8 @@ pub struct Proxy {
     /// The life of the server.
     pub service: Service,
     conns: Conns<Server>,
+    /// For clients that speak HTTP.
+    http: Option<Arc<http1::Config>>,
     /// Connections to the upstream that has not answered yet.
     ups: Conns<Client>,
     /// By client. A session may outlive that: the token is not used again, its slot is.
@@ -135,6 +145,7 @@ impl Proxy {
         Proxy {
             service: Service::new(settings),
             conns: Conns::new(0),
+            http: options.http.then(Config::http),
             ups: Conns::new(OUT),
             sessions: BTreeMap::new(),
             clients: Slots::default(),
@@ -179,6 +190,13 @@ impl Proxy {
                 (Some(_), true) => "username/password required once per address",
             };
             self.service.print(cx, format_args!("Authentication: {how}"));
+            let also = match (self.options.socks4, self.options.http) {
+                (true, true) => "Also: SOCKS4, HTTP CONNECT",
+                (true, false) => "Also: SOCKS4",
+                (false, true) => "Also: HTTP CONNECT",
+                (false, false) => return,
+            };
+            self.service.print(cx, format_args!("{also}"));
         }
     }
     /// A line of the log about a session.
@@ -208,7 +226,8 @@ impl Proxy {
         let known = self.options.auth_once && from.is_some_and(|ip| self.guard.is_known(ip, cx.now));
         let users = self.options.access.users.is_some();
         let offers = Offers { open: !users || known, password: users };
-        let config = Config { offers, limits: self.options.limits };
+        let socks = socks5::Config { offers, v4: self.options.socks4, limits: self.options.limits };
+        let config = Config { socks, http: self.http.clone() };
         self.conns.insert(t, Server::new(config, cx.now), Vec::new(), cx);
         self.number += 1;
         let (number, peer) = (self.number, peer.remote.clone());
@@ -220,11 +239,11 @@ impl Proxy {
     fn read(&mut self, t: Token, mut feed: Feed<'_>, cx: &mut ProxyCx<'_>) {
         loop {
             match self.conns.next(&mut feed, cx) {
-                Ok(Step::Event(ConnEvent::Machine(ServerEvent::Login { user, password }))) => {
-                    self.login(t, user, password, cx);
+                Ok(Step::Event(ConnEvent::Machine(Event::Login { user, password }))) => {
+                    self.login(t, &user, &password, cx);
                 }
-                Ok(Step::Event(ConnEvent::Machine(ServerEvent::Request { command, address }))) => {
-                    self.request(t, command, &address, cx);
+                Ok(Step::Event(ConnEvent::Machine(Event::Request { command, to }))) => {
+                    self.request(t, command, &to.address(), cx);
                 }
                 Ok(Step::Event(ConnEvent::Ready(_))) => {}
                 Ok(Step::NeedMore | Step::Paused | Step::Closed) => break,
@@ -329,6 +348,9 @@ impl App for Proxy {
         self.known_now(cx);
         if is_of_a_name {
             return self.settle(cx);
+        }
+        if Service::is_scraped(&input) {
+            self.tell_users(cx);
         }
         if self.service.handle(&input, cx) == Life::Drain {
             self.drain(cx);

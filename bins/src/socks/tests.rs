@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 
 mod datagrams;
 mod limits;
+mod others;
 mod played;
 mod rules;
 mod upstream;

@@ -45,6 +45,7 @@ Examples:
   socks5_proxy -p 1080 --allow loopback --deny '*:25'
   socks5_proxy -p 1080 --auth users.txt --max-rate-per-user 10MB --max-bytes-per-user 100GB --usage usage.txt
   socks5_proxy --listen 0.0.0.0:1080 --allow-from 10.0.0.0/8
+  socks5_proxy -p 1080 --also http,socks4
   socks5_proxy -p 1081 --upstream socks5h://user:pass@proxy.example:1080
   socks5_proxy --hash-password alice < password >> users.txt
   socks5_proxy --rules rules.txt --dry-run example.com:443 --user alice
@@ -80,6 +81,9 @@ pub struct Socks5Tool {
     /// Serve BIND: listen for one connection from an address that the client names
     #[arg(long)]
     bind_cmd: bool,
+    /// Other protocols on the same ports, told by their first byte: SOCKS4 and 4a, CONNECT of HTTP
+    #[arg(long, value_name = "socks4,http", value_delimiter = ',')]
+    also: Vec<Also>,
     /// How bytes are passed on in bulk: within the kernel where the driver can (splice), or copied
     #[arg(long, value_name = "copy|splice", default_value = "splice")]
     relay: Passage,
@@ -119,6 +123,15 @@ pub struct Socks5Tool {
     /// The user of --dry-run
     #[arg(long, value_name = "NAME", requires = "dry_run", help_heading = "Instead")]
     user: Option<String>,
+}
+
+/// What is spoken besides SOCKS5.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub enum Also {
+    /// SOCKS4 and 4a, which know no login.
+    Socks4,
+    /// CONNECT of HTTP/1.x.
+    Http,
 }
 
 /// How a relay passes bytes on.
@@ -173,7 +186,9 @@ impl Socks5Tool {
     /// What users may use, and have used so far.
     fn accounts(&self) -> Result<Accounts, Failure> {
         let (sessions, rate, month) = (self.max_per_user, self.max_rate_per_user, self.max_bytes_per_user);
-        let mut accounts = Accounts::new(Limits { sessions, rate, month }, self.usage.is_some());
+        // With several loops each would know only its own part of what a user uses.
+        let shown = self.args.metrics.is_some() && self.auth.is_some() && self.args.threads == 1;
+        let mut accounts = Accounts::new(Limits { sessions, rate, month }, self.usage.is_some() || shown);
         let Some(path) = &self.usage else { return Ok(accounts) };
         match std::fs::read_to_string(path) {
             Ok(text) => {
@@ -276,6 +291,8 @@ impl Tool for Socks5Tool {
             usage: self.usage.clone(),
             associations: if self.udp { self.max_udp as usize } else { 0 },
             bind_command: self.bind_cmd,
+            socks4: self.also.contains(&Also::Socks4),
+            http: self.also.contains(&Also::Http),
             upstream: self.upstream.clone(),
             dns: self.dns.clone(),
             ..Options::default()

@@ -13,9 +13,14 @@ use core::time::Duration;
 /// Where a proxy is to connect to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Destination {
-    ip: Option<IpAddr>,
-    name: String,
+    host: Owned,
     port: u16,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Owned {
+    Ip(IpAddr),
+    Name(String),
 }
 
 impl Destination {
@@ -24,16 +29,30 @@ impl Destination {
     /// # Errors
     /// It is neither. A name that is too long is never cut, and never resolved here instead.
     pub fn new(host: &str, port: u16) -> Result<Self, Misuse> {
-        let ip = host.parse().ok();
-        if ip.is_none() && !is_name(host.as_bytes()) {
-            return Err(Misuse("not a name that a proxy could resolve"));
-        }
-        Ok(Destination { ip, name: host.into(), port })
+        let host = match host.parse() {
+            Ok(ip) => Owned::Ip(ip),
+            Err(_) if is_name(host.as_bytes()) => Owned::Name(host.into()),
+            Err(_) => return Err(Misuse("not a name that a proxy could resolve")),
+        };
+        Ok(Destination { host, port })
     }
     /// As it is on the wire.
     pub fn address(&self) -> Address<'_> {
-        let host = self.ip.map_or(Host::Name(&self.name), Host::Ip);
+        let host = match &self.host {
+            Owned::Ip(ip) => Host::Ip(*ip),
+            Owned::Name(name) => Host::Name(name),
+        };
         Address { host, port: self.port }
+    }
+}
+
+impl From<Address<'_>> for Destination {
+    fn from(a: Address<'_>) -> Self {
+        let host = match a.host {
+            Host::Ip(ip) => Owned::Ip(ip),
+            Host::Name(name) => Owned::Name(name.into()),
+        };
+        Destination { host, port: a.port }
     }
 }
 

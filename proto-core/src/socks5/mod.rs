@@ -13,6 +13,8 @@
 //! [`Server`] and [`Client`] are the two sides; both end where the plain stream begins. [`Via`] is the client as a
 //! [`crate::Layer`]: whatever runs above it does not know that there is a proxy. [`datagram`] is what goes around a datagram.
 //!
+//! A server may speak SOCKS 4 and 4a, too ([`Config::v4`]).
+//!
 //! Limits are those of the format: a greeting has at most 257 bytes, a login 513, a request 262. What a client sends
 //! before its reply is kept up to [`Limits::early`]. A byte that the RFC calls reserved must be zero, and a domain name
 //! must be one ([`is_name`]): what could be read in two ways is refused.
@@ -22,6 +24,7 @@ pub mod datagram;
 mod offers;
 mod reply;
 mod server;
+mod v4;
 mod via;
 
 #[cfg(test)]
@@ -32,6 +35,7 @@ pub use client::{Client, ClientEvent, Credentials, Destination};
 pub use offers::{Method, Offers};
 pub use reply::Reply;
 pub use server::{Config, Limits, Server, ServerEvent};
+pub(crate) use server::{CUT, LATE};
 pub use via::Via;
 
 /// What a client asks for (RFC 1928 section 4).

@@ -6,6 +6,7 @@
 //! While the app thinks, the machine goes on reading: so it hears that the client has left, which is a fault like every end
 //! before the reply. What the client sends early stays unread, up to [`Limits::early`]; then reading pauses.
 use super::address::{self, Wrong};
+use super::v4;
 use super::{Address, Command, Method, NO_METHOD, Offers, Reply, VERSION};
 use crate::{Deadline, Fault, Instant, Machine, Misuse, Rx, Step, Tx};
 use core::net::{Ipv4Addr, SocketAddr};
@@ -31,6 +32,8 @@ impl Default for Limits {
 pub struct Config {
     /// How clients may show who they are.
     pub offers: Offers,
+    /// SOCKS 4 and 4a are spoken, too, with clients that need not log in.
+    pub v4: bool,
     /// Its limits.
     pub limits: Limits,
 }
@@ -72,6 +75,8 @@ enum State {
 pub struct Server {
     config: Config,
     state: State,
+    /// The client has begun with version 4.
+    is_v4: bool,
     began: Instant,
     /// Bytes understood.
     offset: u64,
@@ -79,13 +84,13 @@ pub struct Server {
 
 /// A version that is not 5: the fault's code is what it was.
 pub(super) const NOT_SOCKS: &str = "not SOCKS5";
-const CUT: &str = "closed during handshake";
-const LATE: &str = "handshake took too long";
+pub(crate) const CUT: &str = "closed during handshake";
+pub(crate) const LATE: &str = "handshake took too long";
 
 impl Server {
     /// For a connection that began at `began`.
     pub fn new(config: Config, began: Instant) -> Self {
-        Server { config, state: State::Greeting, began, offset: 0 }
+        Server { config, state: State::Greeting, is_v4: false, began, offset: 0 }
     }
     /// Bytes of the handshake so far.
     pub fn handshake_len(&self) -> u64 {
@@ -127,14 +132,21 @@ impl Server {
             (State::Asked(_) | State::Listening, _) => State::Open,
             _ => return Err(Misuse("no request waits")),
         };
-        put_reply(tx, reply, bound);
+        self.put_reply(tx, reply, bound);
         self.state = next;
         Ok(())
     }
     /// The answer to a request that cannot be read.
     fn refuse(&mut self, tx: &mut Tx, reply: Reply, what: &'static str) -> Fault {
-        put_reply(tx, reply, NOWHERE);
-        self.fault("RFC 1928 4", what, reply.code())
+        self.put_reply(tx, reply, NOWHERE);
+        self.fault(if self.is_v4 { v4::RULE } else { "RFC 1928 4" }, what, reply.code())
+    }
+    fn put_reply(&self, tx: &mut Tx, reply: Reply, bound: SocketAddr) {
+        if self.is_v4 {
+            return v4::put_reply(tx, reply, bound);
+        }
+        tx.put(&[VERSION, reply.code(), 0]);
+        address::put(&Address::from(bound), tx);
     }
     fn fault(&mut self, rule: &'static str, what: &'static str, code: u8) -> Fault {
         self.state = State::Closed;
@@ -149,6 +161,7 @@ impl Server {
     fn greeting<'b>(&mut self, rx: &mut Rx<'b>, tx: &mut Tx) -> Result<Step<ServerEvent<'b>>, Fault> {
         let rule = "RFC 1928 3";
         let n = match *rx.peek() {
+            [v4::VERSION, ..] if self.config.v4 => return self.request_v4(rx, tx),
             [version, ..] if version != VERSION => return Err(self.fault(rule, NOT_SOCKS, version)),
             [_, 0, ..] => {
                 tx.put(&[VERSION, NO_METHOD]);
@@ -224,6 +237,25 @@ impl Server {
             Err(_) => Err(self.refuse(tx, Reply::GeneralFailure, "not a domain name")),
         }
     }
+    /// All of a client that speaks version 4.
+    fn request_v4<'b>(&mut self, rx: &mut Rx<'b>, tx: &mut Tx) -> Result<Step<ServerEvent<'b>>, Fault> {
+        self.is_v4 = true;
+        if !self.config.offers.open {
+            return Err(self.refuse(tx, Reply::NotAllowed, "SOCKS4 cannot log in"));
+        }
+        let n = match v4::length(rx.peek()) {
+            Ok(Some(n)) => n,
+            Ok(None) => return Ok(Step::NeedMore),
+            Err(what) => return Err(self.refuse(tx, Reply::GeneralFailure, what)),
+        };
+        match v4::read(self.took(rx, n)) {
+            Ok((command, address)) => {
+                self.state = State::Asked(command);
+                Ok(Step::Event(ServerEvent::Request { command, address }))
+            }
+            Err(what) => Err(self.refuse(tx, Reply::GeneralFailure, what)),
+        }
+    }
     fn step<'b>(&mut self, rx: &mut Rx<'b>, tx: &mut Tx) -> Result<Step<ServerEvent<'b>>, Fault> {
         let step = match self.state {
             State::Greeting => self.greeting(rx, tx)?,
@@ -262,8 +294,3 @@ impl Machine for Server {
 
 /// The address of a reply that has none.
 const NOWHERE: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-
-fn put_reply(tx: &mut Tx, reply: Reply, bound: SocketAddr) {
-    tx.put(&[VERSION, reply.code(), 0]);
-    address::put(&Address::from(bound), tx);
-}

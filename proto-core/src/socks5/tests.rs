@@ -41,7 +41,7 @@ fn fault(f: &Fault) -> String {
 }
 
 fn serve(offers: Offers, input: &[u8], step: usize, eof: bool) -> Ran {
-    let config = Config { offers, limits: Limits { early: 64, ..Limits::default() } };
+    let config = Config { offers, v4: false, limits: Limits { early: 64, ..Limits::default() } };
     let (mut m, mut tx) = (Server::new(config, Instant::default()), Tx::default());
     let (mut tail, mut said) = (Vec::new(), Vec::new());
     let parts = input.chunks(step.max(1)).map(|c| (c, false)).chain(eof.then_some((&[][..], true)));
@@ -284,7 +284,7 @@ fn a_prefix_waits_and_its_end_is_a_fault() {
 
 #[test]
 fn the_end_tells_how_far_it_came() {
-    let config = Config { offers: NO, limits: Limits::default() };
+    let config = Config { offers: NO, v4: false, limits: Limits::default() };
     let mut m = Server::new(config, Instant::default());
     let mut input = bytes("05 02 00");
     let f = m.poll(Instant::default(), &mut Rx::new(&mut input, true), &mut Tx::default()).unwrap_err();
@@ -294,7 +294,7 @@ fn the_end_tells_how_far_it_came() {
 /// A server that was asked, and its output.
 fn asked(command: u8) -> (Server, Tx) {
     let (mut m, mut tx) = (
-        Server::new(Config { offers: NO, limits: Limits { early: 10, ..Limits::default() } }, Instant::default()),
+        Server::new(Config { offers: NO, v4: false, limits: Limits { early: 10, ..Limits::default() } }, Instant::default()),
         Tx::default(),
     );
     let mut input = bytes(&format!("05 01 00 05 {command:02x} 00 01 7f000001 0050"));
@@ -366,7 +366,7 @@ fn bind_is_answered_twice() {
 fn what_was_not_asked_is_not_answered() {
     let at = SocketAddr::from(([1; 4], 1));
     let mut tx = Tx::default();
-    let mut m = Server::new(Config { offers: PW, limits: Limits::default() }, Instant::default());
+    let mut m = Server::new(Config { offers: PW, v4: false, limits: Limits::default() }, Instant::default());
     assert!(m.judge(&mut tx, true).is_err() && m.reply(&mut tx, Reply::Succeeded, at).is_err());
     assert!(tx.is_empty() && m.handshake_len() == 0);
 }
@@ -374,7 +374,7 @@ fn what_was_not_asked_is_not_answered() {
 #[test]
 fn the_handshake_has_one_deadline() {
     let began = Instant::from_nanos(7);
-    let mut m = Server::new(Config { offers: PW, limits: Limits::default() }, began);
+    let mut m = Server::new(Config { offers: PW, v4: false, limits: Limits::default() }, began);
     let at = |m: &Server| m.deadline().map(|d| d.at.since(began).as_secs());
     assert_eq!(at(&m), Some(10));
     assert_eq!(poll(&mut m, &mut Tx::default(), &bytes("05 01 02"), false), "NeedMore");

@@ -49,6 +49,7 @@ fn dns_stream_transcripts() {
 fn socks5_transcripts() {
     transcripts::<Proxy>("socks5_server", 15);
     transcripts::<Asker>("socks5_client", 8);
+    transcripts::<Proxy>("proxy_server", 15);
 }
 
 #[test]
@@ -57,6 +58,17 @@ fn socks5_waits_for_whole_messages_and_tells_ends() {
     let cut = |_: usize, last: &str| last.starts_with("fault 0: closed during handshake");
     ends_are_told::<Proxy>(&[], whole, cut).unwrap_or_else(|e| panic!("{e}"));
     prefixes_wait::<Proxy>(&[], whole).unwrap_or_else(|e| panic!("{e}"));
+    let all = [("v4".into(), "yes".into()), ("http".into(), "yes".into())];
+    let socks4a = b"\x04\x01\x01\xbb\x00\x00\x00\x01me\x00example.com\x00";
+    ends_are_told::<Proxy>(&all, socks4a, cut).unwrap_or_else(|e| panic!("{e}"));
+    prefixes_wait::<Proxy>(&all, socks4a).unwrap_or_else(|e| panic!("{e}"));
+    let connect = b"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n\r\n";
+    let short = |at: usize, last: &str| {
+        let what = if at == 0 || at == connect.len() { "fault 0: closed during" } else { "fault 400: a request that was cut short" };
+        last.starts_with(what)
+    };
+    ends_are_told::<Proxy>(&all, connect, short).unwrap_or_else(|e| panic!("{e}"));
+    prefixes_wait::<Proxy>(&all, connect).unwrap_or_else(|e| panic!("{e}"));
     prefixes_wait::<Asker>(&[], b"\x05\x00\x05\x00\x00\x01\x0a\x00\x00\x01\x10\x92").unwrap_or_else(|e| panic!("{e}"));
 }
 

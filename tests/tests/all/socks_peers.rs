@@ -130,17 +130,14 @@ fn pysocks_and_proxychains_get_through() {
     assert_eq!(tool.stop().code, Some(0));
 }
 
-#[test]
-fn a_browser_gets_through() {
-    if !may_have("chromium") || !have("openssl") {
-        return;
-    }
-    let secure = Secure::start("browser");
-    let (mut tool, port) = proxy("auto", &[]);
+/// The page behind TLS, as chromium shows it through a proxy, and that the proxy was asked for it.
+fn browse(scheme: &str, flags: &[&str]) {
+    let secure = Secure::start(&format!("browser-{scheme}"));
+    let (mut tool, port) = proxy("auto", flags);
     let mut chromium = Command::new("timeout");
     chromium.args(["60", "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]);
     chromium.args(["--no-first-run", "--ignore-certificate-errors", "--proxy-bypass-list=<-loopback>"]);
-    chromium.arg(format!("--proxy-server=socks5://127.0.0.1:{port}"));
+    chromium.arg(format!("--proxy-server={scheme}://127.0.0.1:{port}"));
     chromium.arg(format!("--user-data-dir={}", secure.dir.join("profile").display()));
     chromium.args(["--dump-dom", &secure.url()]);
     let (code, page) = foreign(chromium).unwrap_or_default();
@@ -148,7 +145,55 @@ fn a_browser_gets_through() {
     // It has asked for more than that, such as news of its maker.
     let asked = format!("] CONNECT localhost:{}", secure.at.port());
     while !tool.line().ends_with(&asked) {}
-    drop(tool);
+}
+
+#[test]
+fn a_browser_gets_through() {
+    if !may_have("chromium") || !have("openssl") {
+        return;
+    }
+    browse("socks5", &[]);
+    browse("http", &["--also", "http"]);
+}
+
+#[test]
+fn curl_gets_through_by_socks4_and_by_http() {
+    if !have("curl") || !have("openssl") {
+        return;
+    }
+    let (users, secure) = (File::new("also-users", "user:pass\n"), Secure::start("also"));
+    for driver in drivers() {
+        let (open, port) = proxy(driver, &["--also", "http,socks4", "-q"]);
+        let (locked, locked_port) = proxy(driver, &["--also", "http,socks4", "--auth", users.path(), "-q"]);
+        let (bare, bare_port) = proxy(driver, &["-q"]);
+        let at = |scheme: &str, port: u16| format!("{scheme}://127.0.0.1:{port}");
+        let get = |via: &str| curl(&["-x", via, "--cacert", &secure.cert(), &secure.url()]);
+        for scheme in ["http", "socks4a", "socks5h"] {
+            let (code, page) = get(&at(scheme, port));
+            assert!(code == Some(0) && page.contains(PAGE), "{driver} {scheme}: {code:?} {page}");
+        }
+        let plain = pages(1);
+        let got = curl(&["-x", &at("socks4", port), &format!("http://{plain}/")]);
+        assert_eq!(got, (Some(0), "203.0.113.45".into()), "{driver}");
+        // A login that is asked for, one that is offered at once, a wrong one, and none.
+        for (login, flags, want) in [
+            ("user:pass@", &["--proxy-anyauth"][..], Some(0)),
+            ("user:pass@", &[], Some(0)),
+            ("user:nope@", &[], Some(56)),
+            ("", &[], Some(56)),
+        ] {
+            let via = format!("http://{login}127.0.0.1:{locked_port}");
+            let (url, cert) = (secure.url(), secure.cert());
+            assert_eq!(curl(&[flags, &["-x", &via, "--cacert", &cert, &url]].concat()).0, want, "{driver} {login} {flags:?}");
+        }
+        assert_ne!(get(&at("socks4a", locked_port)).0, Some(0), "{driver}: it cannot log in");
+        for scheme in ["http", "socks4a"] {
+            assert_ne!(get(&at(scheme, bare_port)).0, Some(0), "{driver} {scheme}: not asked for");
+        }
+        for tool in [open, locked, bare] {
+            assert_eq!(tool.stop().code, Some(0), "{driver}");
+        }
+    }
 }
 
 #[test]

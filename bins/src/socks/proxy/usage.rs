@@ -55,6 +55,16 @@ impl Proxy {
         self.options.accounts.used(user, flow.charged.saturating_sub(before), cx.wall());
         self.ledger.note(cx);
     }
+    /// Somebody asks for metrics: what users use is part of them.
+    pub(super) fn tell_users(&mut self, cx: &mut ProxyCx<'_>) {
+        if self.options.access.users.is_none() || !self.options.accounts.counts() {
+            return;
+        }
+        let relaying = self.sessions.iter().filter(|(_, s)| matches!(s.phase, Phase::Relaying(_)));
+        let relaying: Vec<Token> = relaying.map(|(t, _)| *t).collect();
+        relaying.into_iter().for_each(|t| self.charge(t, cx));
+        self.service.tell_more(self.options.accounts.metrics());
+    }
     /// A datagram of `bytes` goes or comes: true if the user may have it.
     pub(super) fn may_pass(&mut self, t: Token, bytes: usize, cx: &mut ProxyCx<'_>) -> bool {
         let Some(Session { user: Some(user), phase: Phase::Associated(a), .. }) = self.sessions.get_mut(&t) else {

@@ -3,11 +3,12 @@ use super::users;
 use crate::dnsquery::scripted::{NameServer, Temper, Zone};
 use crate::echo::load::LoadEcho;
 use crate::front::scripted::{Client, Heard, Leave, Script};
-use crate::service::Settings;
+use crate::service::{METRICS, Settings};
 use crate::socks::account::{Accounts, Limits};
 use crate::socks::auth::{Access, Sources};
 use crate::socks::proxy::{Options, Proxy};
 use crate::socks::visit::{Visitor, Visits};
+use core::net::SocketAddr;
 use core::time::Duration;
 use drivers::Config;
 use drivers::sim::{NodeConfig, NodeId, Plan, Sim, check_seeds};
@@ -33,7 +34,9 @@ impl Stage {
             ("etc/hosts".into(), b"10.0.0.2 target\n10.0.0.3 ns\n".to_vec()),
             ("etc/resolv.conf".into(), b"nameserver 10.0.0.3\noptions timeout:1 attempts:5\n".to_vec()),
         ];
-        let proxy = sim.add("proxy", app, NodeConfig { config, files, ..NodeConfig::server(1080) }).unwrap();
+        let mut node = NodeConfig { config, files, ..NodeConfig::server(1080) };
+        node.listen.push((METRICS, "0.0.0.0:9464".parse::<SocketAddr>().unwrap().into()));
+        let proxy = sim.add("proxy", app, node).unwrap();
         let echo = LoadEcho::new(Settings::default(), Mode::Off);
         let target = sim.add("target", echo, NodeConfig::server(7)).unwrap();
         let zone = Zone::parse("target.example. 1 IN A 10.0.0.2\n").unwrap();
@@ -47,7 +50,14 @@ impl Stage {
     }
     /// Somebody who sends bytes.
     pub fn talker(&mut self, name: &str, send: &[u8], leave: Leave) -> Heard {
-        let to = self.sim.addr(self.proxy, 1080);
+        self.talker_at(1080, name, send, leave)
+    }
+    /// Somebody who asks for the metrics.
+    pub fn scraper(&mut self, send: &[u8]) -> Heard {
+        self.talker_at(9464, "scraper", send, Leave::Never)
+    }
+    fn talker_at(&mut self, port: u16, name: &str, send: &[u8], leave: Leave) -> Heard {
+        let to = self.sim.addr(self.proxy, port);
         let (app, heard) = Client::new(Script { to, send: send.to_vec(), leave });
         self.sim.add(name, app, NodeConfig::default()).unwrap();
         heard
