@@ -68,7 +68,7 @@ fn all_the_way(bytes: &[u8]) {
             }
             Ok(Step::Event(Event::Request { .. })) => return assert_eq!(logins, 1, "nobody gets by the login"),
             // Whoever speaks HTTP is told to log in as often as it asks.
-            _ => return assert!(logins <= 1 && tx.len() <= 14 + 8 * bytes.len()),
+            _ => return assert!(logins <= 1 && tx.len() <= 256 + 8 * bytes.len()),
         }
     }
 }
