@@ -16,7 +16,8 @@ use core::time::Duration;
 use proto_core::proxy::{Config, Event, Server};
 use proto_core::socks5::{self, Client, Limits, Offers, Reply};
 use proto_core::{
-    Addr, App, Bytes, ConnEvent, Conns, Deadline, Fault, Feed, Input, Peer, Signal, Slots, Start, Step, Timers, Token, http1,
+    Addr, App, Bytes, ConnEvent, Conns, Deadline, Fault, Feed, Input, Peer, Signal, Slots, Start, Step, Timers, Token,
+    http1,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -114,9 +114,11 @@ const WHO: &[u8] = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Type:
     Proxy-Authenticate: Basic realm=\"proxy\", charset=\"UTF-8\"\r\n\r\na user name and a password, please\n";
 const WHO_AT_LAST: &[u8] = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Type: text/plain\r\nContent-Length: 35\r\n\
     Connection: close\r\nProxy-Authenticate: Basic realm=\"proxy\", charset=\"UTF-8\"\r\n\r\na user name and a password, please\n";
-const NOWHERE: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 22\r\nConnection: close\r\n\r\n\
+const NOWHERE: &[u8] =
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 22\r\nConnection: close\r\n\r\n\
     not a host and a port\n";
-const ONLY: &[u8] = b"HTTP/1.1 405 Method Not Allowed\r\nContent-Type: text/plain\r\nContent-Length: 30\r\nConnection: close\r\n\
+const ONLY: &[u8] =
+    b"HTTP/1.1 405 Method Not Allowed\r\nContent-Type: text/plain\r\nContent-Length: 30\r\nConnection: close\r\n\
     Allow: CONNECT\r\n\r\na request that is not CONNECT\n";
 const BAD: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
@@ -180,7 +182,8 @@ fn what_is_not_served_is_not_understood() {
 
 #[test]
 fn names_have_an_end() {
-    let long = |n: usize, name: &[u8]| [b"\x04\x01\x00\x50\x00\x00\x00\x01", &*alloc::vec![b'u'; n], b"\x00", name].concat();
+    let long =
+        |n: usize, name: &[u8]| [b"\x04\x01\x00\x50\x00\x00\x00\x01", &*alloc::vec![b'u'; n], b"\x00", name].concat();
     check(NO, &long(255, b"a\x00"), YES4, "CONNECT a:80; open ''");
     check(NO, &long(256, b"a\x00")[..8 + 256], NO4, "fault 1 a user name of more than 255 bytes");
     let name = [&alloc::vec![b'a'; 256][..]].concat();

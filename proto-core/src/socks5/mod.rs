@@ -34,8 +34,8 @@ pub use address::{Address, Host, is_name};
 pub use client::{Client, ClientEvent, Credentials, Destination};
 pub use offers::{Method, Offers};
 pub use reply::Reply;
-pub use server::{Config, Limits, Server, ServerEvent};
 pub(crate) use server::{CUT, LATE};
+pub use server::{Config, Limits, Server, ServerEvent};
 pub use via::Via;
 
 /// What a client asks for (RFC 1928 section 4).

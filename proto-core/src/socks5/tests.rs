@@ -293,10 +293,8 @@ fn the_end_tells_how_far_it_came() {
 
 /// A server that was asked, and its output.
 fn asked(command: u8) -> (Server, Tx) {
-    let (mut m, mut tx) = (
-        Server::new(Config { offers: NO, v4: false, limits: Limits { early: 10, ..Limits::default() } }, Instant::default()),
-        Tx::default(),
-    );
+    let config = Config { offers: NO, v4: false, limits: Limits { early: 10, ..Limits::default() } };
+    let (mut m, mut tx) = (Server::new(config, Instant::default()), Tx::default());
     let mut input = bytes(&format!("05 01 00 05 {command:02x} 00 01 7f000001 0050"));
     let step = m.poll(Instant::default(), &mut Rx::new(&mut input, false), &mut tx);
     assert!(matches!(step, Ok(Step::Event(ServerEvent::Request { .. }))));

@@ -64,8 +64,8 @@ fn socks5_waits_for_whole_messages_and_tells_ends() {
     prefixes_wait::<Proxy>(&all, socks4a).unwrap_or_else(|e| panic!("{e}"));
     let connect = b"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n\r\n";
     let short = |at: usize, last: &str| {
-        let what = if at == 0 || at == connect.len() { "fault 0: closed during" } else { "fault 400: a request that was cut short" };
-        last.starts_with(what)
+        let asked = at == 0 || at == connect.len();
+        last.starts_with(if asked { "fault 0: closed during" } else { "fault 400: a request that was cut short" })
     };
     ends_are_told::<Proxy>(&all, connect, short).unwrap_or_else(|e| panic!("{e}"));
     prefixes_wait::<Proxy>(&all, connect).unwrap_or_else(|e| panic!("{e}"));

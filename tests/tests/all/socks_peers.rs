@@ -184,7 +184,8 @@ fn curl_gets_through_by_socks4_and_by_http() {
         ] {
             let via = format!("http://{login}127.0.0.1:{locked_port}");
             let (url, cert) = (secure.url(), secure.cert());
-            assert_eq!(curl(&[flags, &["-x", &via, "--cacert", &cert, &url]].concat()).0, want, "{driver} {login} {flags:?}");
+            let (code, _) = curl(&[flags, &["-x", &via, "--cacert", &cert, &url]].concat());
+            assert_eq!(code, want, "{driver} {login} {flags:?}");
         }
         assert_ne!(get(&at("socks4a", locked_port)).0, Some(0), "{driver}: it cannot log in");
         for scheme in ["http", "socks4a"] {

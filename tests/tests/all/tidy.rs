@@ -73,7 +73,7 @@ fn proto_core_depends_on_little() {
         .collect();
     assert_eq!(
         names,
-        ["bytes", "memchr", "httparse", "rand_core", "rand_chacha", "unicode-segmentation", "unicode-width"]
+        ["bytes", "memchr", "base64", "httparse", "rand_core", "rand_chacha", "unicode-segmentation", "unicode-width"]
     );
 }
 

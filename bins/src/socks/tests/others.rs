@@ -67,7 +67,8 @@ fn they_log_in_or_are_not_let_in() {
     let ask = |login: &str| format!("CONNECT target:7 HTTP/1.1\r\nHost: target:7\r\n{login}\r\n").into_bytes();
     let (good, bad) = ("Proxy-Authorization: Basic dXNlcjpwYXNz\r\n", "Proxy-Authorization: Basic dXNlcjpub3Bl\r\n");
     let mut s = Stage::new(1, "delay=1ms", Options { access: users(), ..open() });
-    let [none, right, wrong] = ["", good, bad].map(|login| s.talker(&format!("c{}", login.len()), &ask(login), Leave::Never));
+    let [none, right, wrong] =
+        ["", good, bad].map(|login| s.talker(&format!("c{}", login.len()), &ask(login), Leave::Never));
     let socks4 = s.talker("socks4", CLIENTS[0].0, Leave::Never);
     let twice = s.talker("twice", &[ask(""), ask(good), b"hello".to_vec()].concat(), Leave::Never);
     s.sim.run(Duration::from_millis(900));
@@ -84,18 +85,19 @@ fn they_log_in_or_are_not_let_in() {
 
 #[test]
 fn metrics_tell_what_users_use() {
-    let (metrics, ask) = (b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", b"CONNECT target:7 HTTP/1.1\r\n\
-        Host: a\r\nProxy-Authorization: Basic dXNlcjpwYXNz\r\n\r\nhello");
+    let metrics = b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let login = b"Proxy-Authorization: Basic dXNlcjpwYXNz\r\n\r\nhello";
+    let ask = [b"CONNECT target:7 HTTP/1.1\r\nHost: a\r\n", &login[..]].concat();
     for counted in [true, false] {
         let accounts = Accounts::new(Limits::default(), counted);
         let mut s = Stage::new(1, "delay=1ms", Options { access: users(), accounts, ..open() });
-        s.talker("client", ask, Leave::Never);
+        s.talker("client", &ask, Leave::Never);
         s.sim.run(Duration::from_secs(1));
         let heard = s.scraper(metrics);
         s.sim.run(Duration::from_secs(1));
         let text = String::from_utf8_lossy(&heard.lock().unwrap()).into_owned();
         assert!(text.contains("drywire_connections_active 1\n"), "{text}");
-        for line in ["drywire_user_sessions_active{user=\"user\"} 1\n", "drywire_user_bytes_total{user=\"user\"} 10\n"] {
+        for line in ["user_sessions_active{user=\"user\"} 1\n", "user_bytes_total{user=\"user\"} 10\n"] {
             assert_eq!(text.contains(line), counted, "{text}");
         }
     }
