@@ -66,7 +66,7 @@ pub struct DnsQuery {
     conf: Option<Slurp>,
     known: ResolvConf,
     /// Servers by their place on the command line, while their names are looked up.
-    servers: Vec<Vec<IpAddr>>,
+    servers: Vec<Vec<SocketAddr>>,
     unresolved: usize,
     policy: Option<Arc<Policy>>,
     asking: BTreeMap<QueryId, Asking>,
@@ -147,15 +147,12 @@ impl DnsQuery {
             self.conf = Some(Slurp::start(FILES, CONF, RESOLV_CONF, cx));
         }
         self.wire.streams.carry(self.options.carrier.clone());
-        for (i, name) in self.options.servers.clone().into_iter().enumerate() {
-            if let Ok(at) = name.parse::<SocketAddr>() {
-                self.options.port = at.port();
-                self.servers.get_mut(i).into_iter().for_each(|s| s.push(at.ip()));
-                continue;
-            }
-            let name = name.trim_matches(['[', ']']);
+        if matches!(self.options.mode, Mode::Batch(_)) || self.options.wanted.len() > 1 {
+            self.wire.streams.keep();
+        }
+        for (i, server) in self.options.servers.iter().enumerate() {
             self.unresolved += 1;
-            self.names.lookup(i as u64, name, Family::Any, cx);
+            self.names.lookup(i as u64, &server.host, Family::Any, cx);
         }
         if let Some(via) = &self.options.via {
             let host = via.at.origin.host.trim_matches(['[', ']']).to_string();
@@ -191,14 +188,16 @@ impl DnsQuery {
                 }
                 Ok(ips) => {
                     self.unresolved -= 1;
-                    let name = self.options.servers.get(key as usize).map_or("", String::as_str);
-                    let is_name = name.parse::<IpAddr>().is_err();
-                    ips.iter().filter(|_| is_name).for_each(|ip| self.wire.streams.name(*ip, name));
-                    self.servers.get_mut(key as usize).into_iter().for_each(|s| s.extend(&ips));
+                    let Some(server) = self.options.servers.get(key as usize) else { continue };
+                    let is_name = server.host.parse::<IpAddr>().is_err();
+                    ips.iter().filter(|_| is_name).for_each(|ip| self.wire.streams.name(*ip, &server.host));
+                    let port = server.port.unwrap_or(self.options.port);
+                    let at = ips.iter().map(|ip| SocketAddr::new(*ip, port));
+                    self.servers.get_mut(key as usize).into_iter().for_each(|s| s.extend(at.clone()));
                 }
                 Err(why) => {
                     let proxy = via.map(|v| v.at.origin.host);
-                    let server = || self.options.servers.get(key as usize).cloned().unwrap_or_default();
+                    let server = || self.options.servers.get(key as usize).map_or(String::new(), |s| s.host.clone());
                     let name = proxy.unwrap_or_else(server);
                     return self.die(Code::Name, &format!("cannot resolve '{name}': {why}"), cx);
                 }
@@ -210,7 +209,7 @@ impl DnsQuery {
     }
     fn begin(&mut self, cx: &mut QueryCx<'_>) {
         let port = self.options.port;
-        let mut servers: Vec<SocketAddr> = self.servers.iter().flatten().map(|ip| SocketAddr::new(*ip, port)).collect();
+        let mut servers: Vec<SocketAddr> = self.servers.concat();
         if servers.is_empty() && self.options.mode == Mode::Trace {
             servers = trace::root(port);
         } else if servers.is_empty() {

@@ -7,6 +7,7 @@ pub mod json;
 mod looped;
 mod race;
 pub mod scripted;
+pub mod server;
 pub mod show;
 mod trace;
 
@@ -17,6 +18,7 @@ use crate::names::Carrier;
 use crate::via::Proxy;
 use core::time::Duration;
 use proto_core::dns::{Asked, BadName, Class, Domain, Policy, Type};
+use server::Server;
 
 /// How answers are written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -93,8 +95,8 @@ fn illegal(text: &str, why: BadName) -> String {
 pub struct Options {
     /// What to ask, one after the other.
     pub wanted: Vec<Wanted>,
-    /// Whom: addresses or names. Without any, whom resolv.conf names.
-    pub servers: Vec<String>,
+    /// Whom. Without any, whom resolv.conf names.
+    pub servers: Vec<Server>,
     /// The port of servers that are named without one.
     pub port: u16,
     /// What carries questions that do not go as datagrams.

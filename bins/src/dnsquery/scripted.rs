@@ -8,6 +8,8 @@ use proto_core::dns::{
 use proto_core::{Addr, App, Cx, Deadline, Input, Instant, Machine, Op, Rx, Slots, Start, Step, Token, Tx};
 use rand_core::RngCore;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 type ServerCx<'a> = Cx<'a, Infallible, Infallible>;
 
@@ -141,12 +143,17 @@ pub struct Temper {
     pub fails: u32,
     /// TCP connections that are closed at once.
     pub hangs_up: u32,
+    /// TCP connections that are closed after a reply.
+    pub leaves: u32,
+    /// TCP connections that are reset when another question comes.
+    pub tires: u32,
 }
 
 #[derive(Debug, Default)]
 struct Stream {
     frames: Frames,
     kept: Vec<u8>,
+    answers: u32,
 }
 
 /// The app. It serves UDP and TCP on the port of its listener.
@@ -158,12 +165,22 @@ pub struct NameServer {
     streams: Slots<Stream>,
     later: BTreeMap<(Instant, u64), (Addr, Vec<u8>)>,
     count: u64,
+    /// TCP connections so far.
+    pub connections: Arc<AtomicU32>,
 }
 
 impl NameServer {
     /// With a zone and a temper.
     pub fn new(zone: Zone, temper: Temper) -> Self {
-        NameServer { zone, temper, udp: None, streams: Slots::default(), later: BTreeMap::new(), count: 0 }
+        NameServer {
+            zone,
+            temper,
+            udp: None,
+            streams: Slots::default(),
+            later: BTreeMap::new(),
+            count: 0,
+            connections: Arc::default(),
+        }
     }
     fn start(&mut self, start: &Start, cx: &mut ServerCx<'_>) {
         let socket = cx.token(1);
@@ -209,19 +226,29 @@ impl NameServer {
     }
     fn stream(&mut self, t: Token, bytes: &[u8], cx: &mut ServerCx<'_>) {
         let Some(stream) = self.streams.get_mut(t) else { return };
+        let (begins, answers) = (stream.kept.is_empty(), stream.answers);
         stream.kept.extend_from_slice(bytes);
         let (before, mut unused) = (stream.kept.len(), Tx::default());
         let mut rx = Rx::new(&mut stream.kept, false);
+        if begins && answers > 0 && Self::happens(self.temper.tires, cx) {
+            self.streams.remove(t);
+            return cx.abort(t);
+        }
         while let Ok(Step::Event(Frame(query))) = stream.frames.poll(cx.now, &mut rx, &mut unused) {
             let reply = self.zone.reply(query, 65_535);
             if let (Some(reply), Some(tx)) = (reply, cx.tx(t)) {
                 let length = (reply.len() as u16).to_be_bytes();
                 tx.put(&length);
                 tx.put(&reply);
+                stream.answers += 1;
             }
         }
         let used = before - rx.len();
         stream.kept.drain(..used);
+        if stream.answers > answers && Self::happens(self.temper.leaves, cx) {
+            self.streams.remove(t);
+            cx.tx(t).into_iter().for_each(Tx::finish);
+        }
     }
 }
 
@@ -259,6 +286,7 @@ impl App for NameServer {
                     return cx.abort(conn);
                 }
                 self.streams.insert(conn, Stream::default());
+                self.connections.fetch_add(1, Ordering::Relaxed);
             }
             Input::Bytes(t, chunk) => self.stream(t, &chunk, cx),
             Input::Eof(t) => {

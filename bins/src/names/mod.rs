@@ -11,7 +11,7 @@
 mod streams;
 mod wire;
 
-pub use streams::{Carrier, Secured};
+pub use streams::{Carrier, Secured, Web};
 pub use wire::{Ports, Wire};
 
 use crate::slurp::Slurp;

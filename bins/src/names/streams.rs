@@ -1,13 +1,19 @@
-//! Questions over connections: TCP (RFC 7766), TLS (RFC 7858), HTTPS (RFC 8484). One question each.
+//! Questions over connections: TCP (RFC 7766), TLS (RFC 7858), HTTPS (RFC 8484). One question each, or one after the other.
 use crate::outcome::{Code, Failure, network};
 use crate::tls::ClientTls;
 use crate::via::Proxy;
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use proto_core::dns::{Frame, Frames, MESSAGE_MAX, Stub, TryId};
 use proto_core::http1::{Client, Config, Limits, client};
-use proto_core::{Chunk, ConnEvent, Conns, Cx, Deadline, Fault, Feed, Input, Layer, Reason, Slots, Step, Token};
+use proto_core::{
+    Chunk, ConnEvent, Conns, Cx, Deadline, Fault, Feed, Input, Layer, Machine, Reason, Slots, Step, Token,
+};
 use std::collections::BTreeMap;
+
+/// Of messages in HTTP (RFC 8484 section 6).
+const MEDIA_TYPE: &[u8] = b"application/dns-message";
 
 /// What carries messages that do not go as datagrams.
 #[derive(Clone, Debug, Default)]
@@ -17,8 +23,28 @@ pub enum Carrier {
     Tcp,
     /// TLS.
     Tls(Box<Secured>),
-    /// HTTPS: a POST to this path.
-    Https(Box<Secured>, String),
+    /// HTTPS.
+    Https(Box<Secured>, Web),
+}
+
+/// How questions are put to a server of HTTP (RFC 8484 section 4.1).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Web {
+    /// Where to.
+    pub path: String,
+    /// By GET, which caches can answer, instead of POST.
+    pub get: bool,
+}
+
+impl Web {
+    /// The target of a request for `message`, if that is all of it.
+    fn target(&self, message: &[u8]) -> String {
+        if !self.get {
+            return self.path.clone();
+        }
+        let before = if self.path.contains('?') { '&' } else { '?' };
+        format!("{}{before}dns={}", self.path, BASE64_URL_SAFE_NO_PAD.encode(message))
+    }
 }
 
 /// How servers prove who they are.
@@ -45,9 +71,14 @@ impl Secured {
 struct Talk {
     id: TryId,
     server: SocketAddr,
+    /// To be sent, or to be sent again.
     message: Vec<u8>,
     /// The body of an answer of HTTP.
     body: Vec<u8>,
+    /// The connection had another question before.
+    reused: bool,
+    /// It has its reply, and the connection can take another question.
+    answered: bool,
 }
 
 /// The connections of one stub.
@@ -60,13 +91,24 @@ pub struct Streams {
     frames: Conns<Frames>,
     https: Conns<Client>,
     failure: Option<Failure>,
+    /// Connections are kept for the next question.
+    keeps: bool,
+    /// Those that wait for one, with their servers.
+    idle: Slots<SocketAddr>,
+    /// Questions whose connection was closed before they came.
+    again: Vec<(TryId, SocketAddr, Vec<u8>)>,
 }
 
 impl Streams {
     /// Questions of file ranges there are none, so `part` is for form's sake.
     pub fn new(part: u8, carrier: Carrier) -> Self {
         let (frames, https) = (Conns::new(part), Conns::new(part));
-        Streams { carrier, via: None, talks: Slots::default(), frames, https, failure: None }
+        let (talks, idle, again) = (Slots::default(), Slots::default(), Vec::new());
+        Streams { carrier, via: None, talks, frames, https, failure: None, keeps: false, idle, again }
+    }
+    /// Connections are kept, for there will be more questions (RFC 7766 section 6.2.1).
+    pub fn keep(&mut self) {
+        self.keeps = true;
     }
     /// What carries messages from now on.
     pub fn carry(&mut self, carrier: Carrier) {
@@ -92,21 +134,53 @@ impl Streams {
     }
     /// A connection that is on its way is for this message.
     pub fn open(&mut self, conn: Token, id: TryId, server: SocketAddr, message: Vec<u8>) {
-        self.talks.insert(conn, Talk { id, server, message, body: Vec::new() });
+        self.talks.insert(conn, Talk { id, server, message, body: Vec::new(), reused: false, answered: false });
     }
-    /// It is wanted no more. False if it is not one of them.
+    /// Puts a message on a connection that waits for one.
+    ///
+    /// # Errors
+    /// The message, if there is none.
+    pub fn reuse<J, M>(
+        &mut self,
+        id: TryId,
+        server: SocketAddr,
+        message: Vec<u8>,
+        cx: &mut Cx<'_, J, M>,
+    ) -> Result<Token, Vec<u8>> {
+        let free = self.idle.iter().find(|(_, at)| **at == server).map(|(t, _)| t);
+        let Some(t) = free else { return Err(message) };
+        self.idle.remove(t);
+        self.put(t, server, &message, cx);
+        self.talks.insert(t, Talk { id, server, message, body: Vec::new(), reused: true, answered: false });
+        self.frames.settle(cx, |_, _| {}); // what is wrong with it is found when it is next heard of
+        self.https.settle(cx, |_, _| {});
+        Ok(t)
+    }
+    /// A question that needs another connection.
+    pub fn next_again(&mut self) -> Option<(TryId, SocketAddr, Vec<u8>)> {
+        self.again.pop()
+    }
+    /// It is wanted no more, or not for this question. False if it is not one of them.
     pub fn drop<J, M>(&mut self, conn: Token, cx: &mut Cx<'_, J, M>) -> bool {
-        let there = self.talks.remove(conn).is_some();
-        if there {
-            self.frames.remove(conn);
-            self.https.remove(conn);
-            cx.abort(conn);
+        let Some(talk) = self.talks.remove(conn) else { return false };
+        if self.keeps && talk.answered {
+            self.idle.insert(conn, talk.server);
+        } else {
+            self.cut(conn, cx);
         }
-        there
+        true
     }
-    /// All of them.
-    pub fn tokens(&self) -> Vec<Token> {
-        self.talks.iter().map(|(t, _)| t).collect()
+    fn cut<J, M>(&mut self, conn: Token, cx: &mut Cx<'_, J, M>) {
+        self.idle.remove(conn);
+        self.frames.remove(conn);
+        self.https.remove(conn);
+        cx.abort(conn);
+    }
+    /// Closes all of them.
+    pub fn close<J, M>(&mut self, cx: &mut Cx<'_, J, M>) {
+        let all: Vec<Token> = self.talks.iter().map(|(t, _)| t).chain(self.idle.iter().map(|(t, _)| t)).collect();
+        self.talks = Slots::default();
+        all.into_iter().for_each(|t| self.cut(t, cx));
     }
     /// Takes an input; false if it is about none of the connections. Every part may be told of `Input::Deadline`.
     pub fn handle<J, M>(&mut self, stub: &mut Stub, input: &Input<'_, M>, cx: &mut Cx<'_, J, M>) -> bool {
@@ -119,10 +193,17 @@ impl Streams {
             }
             _ => return false,
         };
-        let Some(talk) = self.talks.get(token) else { return false };
+        let Some(talk) = self.talks.get(token) else {
+            let is_idle = self.idle.get(token).is_some();
+            if is_idle {
+                self.idle_hears(token, input, cx);
+            }
+            return is_idle;
+        };
         let id = talk.id;
         match input {
             Input::Connected { .. } => self.connected(token, stub, cx),
+            Input::Closed(..) if self.asks_again(token) => {}
             Input::Closed(_, why) => {
                 if let Some((proxy, _)) = self.via.as_ref().filter(|_| !self.is_connected(token)) {
                     let text = format!("connect to the proxy {}: {why}", proxy.at.origin.host_port());
@@ -156,6 +237,40 @@ impl Streams {
             _ => self.resume(token, stub, cx),
         }
         self.settle(stub, cx);
+        true
+    }
+    /// A connection without a question should hear nothing but what its layers understand.
+    fn idle_hears<J, M>(&mut self, t: Token, input: &Input<'_, M>, cx: &mut Cx<'_, J, M>) {
+        let is_quiet = match input {
+            Input::Bytes(_, chunk) => {
+                let mut store = chunk.to_vec();
+                let chunk = Chunk::new(&mut store, chunk.len());
+                if self.frames.peek(t).is_some() {
+                    let feed = self.frames.feed(t, chunk, cx);
+                    is_quiet(&mut self.frames, feed, cx)
+                } else {
+                    let feed = self.https.feed(t, chunk, cx);
+                    is_quiet(&mut self.https, feed, cx)
+                }
+            }
+            Input::Writable(_) => true,
+            _ => false,
+        };
+        if !is_quiet {
+            self.cut(t, cx);
+        }
+        self.frames.settle(cx, |_, _| {}); // it is closed, then
+        self.https.settle(cx, |_, _| {});
+    }
+    /// The connection of a question was closed while that was on its way, as servers do with those that wait too long: it
+    /// is asked again on another.
+    fn asks_again(&mut self, t: Token) -> bool {
+        let lost = |talk: &&mut Talk| talk.reused && !talk.answered && talk.body.is_empty();
+        let Some(talk) = self.talks.get_mut(t).filter(lost) else { return false };
+        self.again.push((talk.id, talk.server, core::mem::take(&mut talk.message)));
+        self.talks.remove(t);
+        self.frames.remove(t);
+        self.https.remove(t);
         true
     }
     fn is_connected(&self, t: Token) -> bool {
@@ -214,40 +329,67 @@ impl Streams {
                 return stub.on_closed(id, Reason::Unsupported, cx.now, cx.rng());
             }
         };
-        // Neither fails: the stub writes no message that is too long, and the head is made of checked parts.
-        if let Carrier::Https(secured, path) = &self.carrier {
+        if matches!(self.carrier, Carrier::Https(..)) {
             let limits = Limits { body: MESSAGE_MAX as u64, ..Limits::CLIENT };
             self.https.insert(t, Client::new(Config { limits, ..Config::CLIENT }), layers, cx);
-            let host = authority(&secured.name(server.ip()), server.port());
-            let fields = [
-                ("Host", host.as_bytes()),
-                ("Content-Type", b"application/dns-message"),
-                ("Accept", b"application/dns-message"),
-                ("Connection", b"close"),
-            ];
-            if let Some((http, tx)) = self.https.machine(t, cx) {
-                let _ = http.request_whole(tx, &client::Request::new("POST", path, &fields), &message);
-            }
         } else {
             self.frames.insert(t, Frames::default(), layers, cx);
-            if let Some((frames, tx)) = self.frames.machine(t, cx) {
-                let _ = frames.send(&message, tx);
+        }
+        self.put(t, server, &message, cx);
+    }
+    /// Sends a message. Neither way fails: the stub writes no message that is too long, and the head is made of checked parts.
+    fn put<J, M>(&mut self, t: Token, server: SocketAddr, message: &[u8], cx: &mut Cx<'_, J, M>) {
+        if let Carrier::Https(secured, web) = &self.carrier {
+            let host = authority(&secured.name(server.ip()), server.port());
+            let fields: [(&str, &[u8]); 4] = [
+                ("Host", host.as_bytes()),
+                ("Accept", MEDIA_TYPE),
+                ("Connection", if self.keeps { b"keep-alive" } else { b"close" }),
+                ("Content-Type", MEDIA_TYPE), // of a body, which a GET has not
+            ];
+            let target = web.target(message);
+            if let Some((http, tx)) = self.https.machine(t, cx) {
+                let _ = match fields.split_last() {
+                    Some((_, fields)) if web.get => {
+                        http.request_whole(tx, &client::Request::new("GET", &target, fields), &[])
+                    }
+                    _ => http.request_whole(tx, &client::Request::new("POST", &target, &fields), message),
+                };
+            }
+        } else if let Some((frames, tx)) = self.frames.machine(t, cx) {
+            let _ = frames.send(message, tx);
+        }
+    }
+    /// A message has come, or the end of all: what the stub makes of it.
+    fn told<J, M>(&mut self, t: Token, message: Option<&[u8]>, stub: &mut Stub, cx: &mut Cx<'_, J, M>) {
+        let Some(talk) = self.talks.get_mut(t) else { return };
+        match message {
+            Some(message) => {
+                let under_way = stub.len();
+                stub.on_stream_message(talk.id, message, cx.now, cx.rng());
+                talk.answered = stub.len() < under_way;
+            }
+            None if talk.answered => talk.answered = false, // there is no next question for it
+            None => {
+                let id = talk.id;
+                if self.asks_again(t) {
+                    return cx.abort(t);
+                }
+                stub.on_closed(id, Reason::Finished, cx.now, cx.rng());
             }
         }
     }
     fn read_frames<J, M>(&mut self, mut feed: Feed<'_>, t: Token, stub: &mut Stub, cx: &mut Cx<'_, J, M>) {
-        let Some(id) = self.talks.get(t).map(|talk| talk.id) else { return self.frames.done(feed) };
         let fault = loop {
             match self.frames.next(&mut feed, cx) {
                 Ok(Step::Event(ConnEvent::Machine(Frame(message)))) => {
                     let message = message.to_vec();
-                    stub.on_stream_message(id, &message, cx.now, cx.rng());
+                    self.told(t, Some(&message), stub, cx);
                 }
                 Ok(Step::Event(ConnEvent::Ready(_))) => {}
                 Ok(Step::NeedMore | Step::Paused) => break None,
-                // The server is through without a reply; after one, the stub wants no more of this.
                 Ok(Step::Closed) => {
-                    stub.on_closed(id, Reason::Finished, cx.now, cx.rng());
+                    self.told(t, None, stub, cx);
                     break None;
                 }
                 Err(fault) => break Some(fault),
@@ -259,12 +401,11 @@ impl Streams {
     fn read_https<J, M>(&mut self, mut feed: Feed<'_>, t: Token, stub: &mut Stub, cx: &mut Cx<'_, J, M>) {
         let mut fault = None;
         while let Some(talk) = self.talks.get_mut(t) {
-            let id = talk.id;
             match self.https.next(&mut feed, cx) {
                 Ok(Step::Event(ConnEvent::Machine(event))) => match event {
                     client::Event::Response(head) => {
                         let kind = head.field("content-type").unwrap_or_default();
-                        if head.status() != 200 || !kind.eq_ignore_ascii_case(b"application/dns-message") {
+                        if head.status() != 200 || !kind.eq_ignore_ascii_case(MEDIA_TYPE) {
                             let text = format!("{} answers {} to a question", talk.server, head.status());
                             self.failure = Some(Failure::new(Code::Protocol, text));
                             let what = "an answer of HTTP that is no reply";
@@ -275,14 +416,14 @@ impl Streams {
                     client::Event::Body(bytes) => talk.body.extend_from_slice(bytes),
                     client::Event::End => {
                         let message = core::mem::take(&mut talk.body);
-                        stub.on_stream_message(id, &message, cx.now, cx.rng());
+                        self.told(t, Some(&message), stub, cx);
                     }
                     client::Event::Informational(_) | client::Event::Trailers(_) | client::Event::Upgraded(_) => {}
                 },
                 Ok(Step::Event(ConnEvent::Ready(_))) => {}
                 Ok(Step::NeedMore | Step::Paused) => break,
                 Ok(Step::Closed) => {
-                    stub.on_closed(id, Reason::Finished, cx.now, cx.rng());
+                    self.told(t, None, stub, cx);
                     break;
                 }
                 Err(f) => {
@@ -296,6 +437,9 @@ impl Streams {
     }
     /// A connection broke a rule, of TLS or of what it carries.
     fn failed<J, M>(&mut self, t: Token, fault: Fault, stub: &mut Stub, cx: &mut Cx<'_, J, M>) {
+        if self.asks_again(t) {
+            return cx.abort(t);
+        }
         let Some(talk) = self.talks.get(t) else { return };
         let grounds = self.frames.peek(t).and_then(|c| c.grounds()).or(self.https.peek(t).and_then(|c| c.grounds()));
         if let Some(grounds) = grounds {
@@ -310,6 +454,19 @@ impl Streams {
         }
         stub.on_stream_fault(id, fault, cx.now, cx.rng());
     }
+}
+
+/// Nothing is said to anybody.
+fn is_quiet<X: Machine, J, M>(conns: &mut Conns<X>, mut feed: Feed<'_>, cx: &mut Cx<'_, J, M>) -> bool {
+    let quiet = loop {
+        match conns.next(&mut feed, cx) {
+            Ok(Step::Event(ConnEvent::Ready(_))) => {}
+            Ok(Step::NeedMore | Step::Paused) => break true,
+            _ => break false,
+        }
+    };
+    conns.done(feed);
+    quiet
 }
 
 /// As `Host` wants it.

@@ -59,11 +59,10 @@ impl Wire {
                     }
                     Ports::Shared(n) => self.share(n, id, server, message, cx),
                 },
-                Act::Tcp { id, server, message } => {
-                    let conn = cx.connect(self.part, self.streams.way_to(server).into());
-                    self.streams.open(conn, id, server, message);
-                    self.tries.insert(id, (conn, 0));
-                }
+                Act::Tcp { id, server, message } => match self.streams.reuse(id, server, message, cx) {
+                    Ok(conn) => drop(self.tries.insert(id, (conn, 0))),
+                    Err(message) => self.connect(id, server, message, cx),
+                },
                 Act::Drop(id) => {
                     let Some((t, key)) = self.tries.remove(&id) else { continue };
                     if self.streams.drop(t, cx) || self.routes.remove(&(t, key)).is_some() {
@@ -75,6 +74,11 @@ impl Wire {
                 }
             }
         }
+    }
+    fn connect<J, M>(&mut self, id: TryId, server: SocketAddr, message: Vec<u8>, cx: &mut Cx<'_, J, M>) {
+        let conn = cx.connect(self.part, self.streams.way_to(server).into());
+        self.streams.open(conn, id, server, message);
+        self.tries.insert(id, (conn, 0));
     }
     fn share<J, M>(&mut self, n: usize, id: TryId, server: SocketAddr, message: Vec<u8>, cx: &mut Cx<'_, J, M>) {
         let key = message.first_chunk().map_or(0, |b| u16::from_be_bytes(*b));
@@ -104,15 +108,17 @@ impl Wire {
     /// Closes everything.
     pub fn close<J, M>(&mut self, cx: &mut Cx<'_, J, M>) {
         self.sockets.iter().for_each(|(t, _)| cx.abort(t));
-        self.streams.tokens().into_iter().for_each(|t| {
-            self.streams.drop(t, cx);
-        });
+        self.streams.close(cx);
         (self.sockets, self.shared) = (Slots::default(), BTreeMap::new());
         (self.tries, self.routes) = (BTreeMap::new(), BTreeMap::new());
     }
     /// Takes an input; false if it is about none of its sockets.
     pub fn handle<J, M>(&mut self, stub: &mut Stub, input: &Input<'_, M>, cx: &mut Cx<'_, J, M>) -> bool {
-        if self.streams.handle(stub, input, cx) {
+        let is_of_a_stream = self.streams.handle(stub, input, cx);
+        while let Some((id, server, message)) = self.streams.next_again() {
+            self.connect(id, server, message, cx);
+        }
+        if is_of_a_stream {
             return true;
         }
         let token = match input {

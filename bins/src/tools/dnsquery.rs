@@ -1,11 +1,12 @@
 //! `dnsquery`.
 use super::simulate;
 use crate::cli::{ClientTlsArgs, DriverArgs, Plan, Tool, duration, port};
+use crate::dnsquery::server::{Over, Server, web_path};
 use crate::dnsquery::{self, BatchInput, DnsQuery, Form, Mode, Options, Wanted, explain, json, show};
-use crate::names::{Carrier, Secured};
+use crate::names::{Carrier, Secured, Web};
 use crate::outcome::{Code, Failure};
 use crate::via::Proxy;
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use core::net::IpAddr;
 use core::time::Duration;
 use drivers::{Config, Kind};
@@ -30,13 +31,13 @@ Examples:
   dnsquery --trace example.com              from the root, referral by referral
   dnsquery --json -t SVCB _dns.example.com
   dnsquery -f names.txt --ndjson            a line per name, 64 questions at once
-  dnsquery --over tls @dns.google example.com
-  dnsquery --over https @dns.google example.com
+  dnsquery @tls://dns.google example.com
+  dnsquery @https://dns.google/dns-query example.com
   dnsquery --explain example.com            every byte, with its offset
   dnsquery --decode 1234818000010000..."
 )]
 pub struct DnsQueryTool {
-    /// Names to ask for, and @SERVER by address or name (several are tried in order)
+    /// Names to ask for, and @SERVER (several are tried in order): an address or name, ADDRESS:PORT, or a URL such as tls://NAME
     #[arg(value_name = "NAME")]
     words: Vec<String>,
     /// Type of record, by name or as TYPE65
@@ -84,12 +85,15 @@ pub struct DnsQueryTool {
     /// Show a reply that was cut instead of asking again over TCP
     #[arg(long, help_heading = "Transport")]
     no_tcp: bool,
-    /// What carries the question: udp, tcp, tls (port 853) or https (port 443, a POST over HTTP/1.1)
+    /// What carries the question: udp, tcp, tls (port 853) or https (port 443, HTTP/1.1)
     #[arg(long, value_name = "WHAT", value_enum, hide_possible_values = true, help_heading = "Transport")]
     over: Option<Over>,
     /// Path of --over https
-    #[arg(long, value_name = "PATH", default_value = "/dns-query", value_parser = path, help_heading = "Transport")]
+    #[arg(long, value_name = "PATH", default_value = "/dns-query", value_parser = web_path, help_heading = "Transport")]
     path: String,
+    /// Ask by GET instead of POST over https
+    #[arg(long, help_heading = "Transport")]
+    get: bool,
     /// Ask through a proxy, over TCP or what --over says; names of servers are looked up here
     #[arg(long, value_name = "socks5h://[USER:PASS@]PROXY[:PORT]", conflicts_with = "no_tcp", value_parser = Proxy::parse, help_heading = "Transport")]
     via: Option<Proxy>,
@@ -168,13 +172,11 @@ pub struct DnsQueryTool {
     driver: DriverArgs,
 }
 
-/// What carries a question.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-enum Over {
-    Udp,
-    Tcp,
-    Tls,
-    Https,
+/// How servers are asked.
+struct Way {
+    over: Option<Over>,
+    /// Of HTTPS.
+    path: String,
 }
 
 /// Bytes from the command line.
@@ -183,11 +185,6 @@ struct Hex(Vec<u8>);
 
 fn kind(s: &str) -> Result<Type, String> {
     s.parse().map_err(|()| format!("unknown record type '{}' (try --list-types)", s.escape_debug()))
-}
-
-fn path(s: &str) -> Result<String, String> {
-    let ok = s.starts_with('/') && s.bytes().all(|b| (0x21..0x7f).contains(&b) && b != b'#');
-    if ok { Ok(s.into()) } else { Err(format!("'{}' is not a path such as /dns-query", s.escape_debug())) }
 }
 
 /// How long to wait for somebody: not at all is no wait.
@@ -247,7 +244,7 @@ impl DnsQueryTool {
             max_records: self.max_records,
         }
     }
-    fn policy(&self) -> Policy {
+    fn policy(&self, way: &Way) -> Policy {
         let mut options = Vec::new();
         let mut put = |code, data: &[u8]| EdnsOption { code, data }.put(&mut options);
         if self.nsid {
@@ -272,8 +269,9 @@ impl DnsQueryTool {
             total: self.total_timeout,
             sends: 255,
             mistakes: 16,
+            zero_ids: way.over == Some(Over::Https),
             mixed_case: self.mixed_case,
-            tcp: match (self.is_stream(), self.no_tcp) {
+            tcp: match (self.is_stream(way), self.no_tcp) {
                 (true, _) => Tcp::Always,
                 (_, true) => Tcp::Never,
                 _ => Tcp::WhenCut,
@@ -282,12 +280,29 @@ impl DnsQueryTool {
             edns: (!self.no_edns && asked).then(|| (self.bufsize.unwrap_or(1232), self.dnssec, options)),
         }
     }
-    /// Datagrams are not used.
-    fn is_stream(&self) -> bool {
-        self.tcp || self.via.is_some() || matches!(self.over, Some(Over::Tcp | Over::Tls | Over::Https))
+    /// What all servers are asked over, and where, by `--over` and by their URLs.
+    fn way(&self, servers: &[Server]) -> Result<Way, Failure> {
+        let mut each = servers.iter().map(|s| s.over.or(self.over));
+        let over = each.next().unwrap_or(self.over);
+        if each.any(|o| o != over) || self.over.is_some_and(|o| Some(o) != over) {
+            return Err(Failure::usage("all servers are asked over the same: one --over, or one kind of URL"));
+        }
+        let mut paths = servers.iter().map(|s| s.path.as_ref().unwrap_or(&self.path));
+        let path = paths.next().unwrap_or(&self.path).clone();
+        if paths.any(|p| *p != path) {
+            return Err(Failure::usage("all servers are asked at the same path"));
+        }
+        Ok(Way { over, path })
     }
-    fn carrier(&self) -> Result<Carrier, Failure> {
-        let alpn: &[&str] = match self.over {
+    /// Datagrams are not used.
+    fn is_stream(&self, way: &Way) -> bool {
+        self.tcp || self.via.is_some() || matches!(way.over, Some(Over::Tcp | Over::Tls | Over::Https))
+    }
+    fn carrier(&self, way: &Way) -> Result<Carrier, Failure> {
+        if self.get && way.over != Some(Over::Https) {
+            return Err(Failure::usage("--get needs --over https"));
+        }
+        let alpn: &[&str] = match way.over {
             Some(Over::Tls) => &["dot"],
             Some(Over::Https) => &["http/1.1"],
             Some(Over::Udp | Over::Tcp) | None if self.tls.is_given() => {
@@ -297,8 +312,8 @@ impl DnsQueryTool {
         };
         let tls = self.tls.setup("localhost", alpn, &self.driver)?; // each server's name is its own
         let secured = Secured { tls, names: BTreeMap::new(), fixed: self.tls.server_name.clone() };
-        Ok(match self.over {
-            Some(Over::Https) => Carrier::Https(Box::new(secured), self.path.clone()),
+        Ok(match way.over {
+            Some(Over::Https) => Carrier::Https(Box::new(secured), Web { path: way.path.clone(), get: self.get }),
             _ => Carrier::Tls(Box::new(secured)),
         })
     }
@@ -306,13 +321,13 @@ impl DnsQueryTool {
         let (servers, names): (Vec<&String>, Vec<&String>) = self.words.iter().partition(|w| w.starts_with('@'));
         let mut servers: Vec<String> = servers.iter().map(|s| s.trim_start_matches('@').to_string()).collect();
         if let Some(server) = std::env::var("DRYWIRE_DNS_SERVER").ok().filter(|s| servers.is_empty() && !s.is_empty()) {
-            servers.push(server);
+            servers.push(server.trim_start_matches('@').into());
         }
-        if self.via.is_some() && self.over == Some(Over::Udp) {
-            return Err(Failure::usage("a proxy passes on no datagrams: leave --over udp away"));
-        }
-        if servers.iter().any(String::is_empty) {
-            return Err(Failure::usage("@ needs the address or name of a server after it"));
+        let servers: Result<Vec<Server>, String> = servers.iter().map(|s| Server::parse(s)).collect();
+        let servers = servers.map_err(Failure::usage)?;
+        let way = self.way(&servers)?;
+        if self.via.is_some() && way.over == Some(Over::Udp) {
+            return Err(Failure::usage("a proxy passes on no datagrams: leave udp away"));
         }
         let kind = self.kind.as_deref().map_or(Ok(Type::A), kind).map_err(Failure::usage)?;
         if matches!(kind, Type::AXFR | Type::IXFR) {
@@ -350,14 +365,10 @@ impl DnsQueryTool {
         Ok(Options {
             wanted,
             servers,
-            port: self.port.unwrap_or(match self.over {
-                Some(Over::Tls) => 853,
-                Some(Over::Https) => 443,
-                Some(Over::Udp | Over::Tcp) | None => 53,
-            }),
-            carrier: self.carrier()?,
+            port: self.port.unwrap_or(way.over.unwrap_or(Over::Udp).port()),
+            carrier: self.carrier(&way)?,
             via: self.via.clone(),
-            policy: self.policy(),
+            policy: self.policy(&way),
             search: self.search,
             mode,
             form,

@@ -96,6 +96,9 @@ pub struct Policy {
     pub sends: u8,
     /// Datagrams that are not the reply, after which TCP is used; `u32::MAX` for never.
     pub mistakes: u32,
+    /// Ids are 0 instead of random, for what carries messages in a way that tells them apart: an HTTP cache knows a question
+    /// again then (RFC 8484 section 4.1).
+    pub zero_ids: bool,
     /// Letters of the name are in upper or lower case at random, and the reply must have them so. Not in the last of several
     /// rounds, as there are servers that lose the case.
     pub mixed_case: bool,
@@ -119,6 +122,7 @@ impl Default for Policy {
             total: Duration::from_secs(8),
             sends: 12,
             mistakes: 16,
+            zero_ids: false,
             mixed_case: true,
             tcp: Tcp::WhenCut,
             flags: Flags::QUERY.with_recursion(),

@@ -105,7 +105,8 @@ impl Query {
         let name = if mixes { mixed(&self.asked.name, rng) } else { self.asked.name.clone() };
         let via = if self.only_tcp { Via::Tcp } else { Via::Udp };
         let edns = self.policy.edns.is_some() && !self.without_edns;
-        let attempt = Try { server, id: random as u16, name, via, edns, open: true };
+        let id = if self.policy.zero_ids { 0 } else { random as u16 };
+        let attempt = Try { server, id, name, via, edns, open: true };
         let message = self.message(&attempt);
         let id = TryId { query: self.me, n: self.tries.len() as u8 };
         acts.push_back(match via {

@@ -79,13 +79,19 @@ fn same_spelling(line: &str) -> String {
 
 /// Passes questions on from HTTPS to a port for datagrams.
 const GATEWAY: &str = r#"
-import http.server, socket, ssl, sys
+import base64, http.server, socket, ssl, sys
 class Gateway(http.server.BaseHTTPRequestHandler):
     protocol_version = 'HTTP/1.1'
     def log_message(self, *args): pass
+    def do_GET(self):
+        path, _, text = self.path.partition('?dns=')
+        question = base64.urlsafe_b64decode(text + '=' * (-len(text) % 4))
+        self.answer(question, path == '/dns-query' and '=' not in text and 'Content-Type' not in self.headers)
     def do_POST(self):
         question = self.rfile.read(int(self.headers['Content-Length']))
-        good = self.path == '/dns-query' and self.headers['Content-Type'] == 'application/dns-message'
+        self.answer(question, self.path == '/dns-query' and self.headers['Content-Type'] == 'application/dns-message')
+    def answer(self, question, good):
+        good = good and question[:2] == b'\0\0' and self.headers['Accept'] == 'application/dns-message'
         if good:
             s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             s.sendto(question, ('127.0.0.1', int(sys.argv[1])))
@@ -148,8 +154,11 @@ fn over_everything_it_is_the_same() {
     let (code, udp, said) = plain.run(&batch);
     assert_eq!(code, Some(0), "{said}");
     assert!(udp.len() >= asked.len(), "{udp:?}");
-    for (over, port) in [("tcp", &port), ("tls", &tls), ("https", &https)] {
-        let more = if over == "tcp" { vec!["@127.0.0.1"] } else { vec!["--ca", &ca] };
+    for (over, port, get) in
+        [("tcp", &port, false), ("tls", &tls, false), ("https", &https, false), ("https", &https, true)]
+    {
+        let mut more = if over == "tcp" { vec!["@127.0.0.1"] } else { vec!["--ca", &ca] };
+        more.extend(get.then_some("--get"));
         let (code, answers, said) = Over { over, port, more }.run(&batch);
         assert_eq!((code, &answers), (Some(0), &udp), "{over}: {said}");
     }
@@ -204,6 +213,18 @@ fn who_cannot_prove_who_it_is_has_not_answered() {
     let more = vec!["--ca", &ca, "--path", "/elsewhere"];
     let (code, _, said) = Over { over: "https", port: &https, more }.run(&question);
     assert!(code == Some(7) && said.contains("answers 404 to a question"), "{said}");
+    // The same as URLs, which have the port and the path.
+    let url = |server: &str| {
+        let mut command = Command::new(tool("dnsquery"));
+        command.args([server, "--ca", &ca, "--no-recursion", "--short"]).args(PATIENT).args(question);
+        let out = command.output().unwrap();
+        (out.status.code(), String::from_utf8_lossy(&out.stdout).lines().count())
+    };
+    for (scheme, port, path) in [("tls", &tls, ""), ("https", &https, ""), ("https", &https, "/dns-query")] {
+        assert_eq!(url(&format!("@{scheme}://localhost:{port}{path}")), (Some(0), 2), "{scheme} {path}");
+    }
+    assert_eq!(url(&format!("@https://localhost:{https}/elsewhere")), (Some(7), 0));
+    assert_eq!(url(&format!("@tcp://localhost:{}", nsd.port)).0, Some(2), "flags of TLS without TLS");
 }
 
 /// Types that kdig does not know by name.

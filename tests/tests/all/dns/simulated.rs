@@ -66,7 +66,7 @@ fn temper(seed: u64) -> Temper {
         1 => Temper { loses: 25, delays: ms(300), ..Temper::default() },
         2 => Temper { lies: 60, delays: ms(40), ..Temper::default() },
         3 => Temper { cuts: 60, loses: 10, ..Temper::default() },
-        _ => Temper { loses: 15, lies: 40, cuts: 30, fails: 10, hangs_up: 10, delays: ms(1500) },
+        _ => Temper { loses: 15, lies: 40, cuts: 30, fails: 10, hangs_up: 10, delays: ms(1500), ..Temper::default() },
     }
 }
 
@@ -166,4 +166,46 @@ fn queries(seed: u64) -> Result<u64, String> {
 #[test]
 fn a_thousand_seeds_of_the_tool() {
     check_seeds("dnsquery", 0..1000, |seed| queries(seed).map(drop));
+}
+
+/// Questions of a batch over TCP: all are answered, and connections are few if the server lets them be.
+fn batch(seed: u64, temper: Temper, names: usize) -> Result<u32, String> {
+    let mut sim = Sim::new(seed, plan(seed));
+    let add = |e: drivers::Error| e.to_string();
+    let server = NameServer::new(Zone::parse(ZONE)?, temper);
+    let connections = server.connections.clone();
+    sim.add("ns", server, NodeConfig::server(53)).map_err(add)?;
+    let args =
+        ["dnsquery", "--tcp", "-f", "names", "--parallel", "4", "--short", "@10.0.0.1", "--total-timeout", "60s"];
+    let tool = DnsQueryTool::try_parse_from(args).map_err(|e| e.to_string())?;
+    let files = vec![("names".into(), "four.example\n".repeat(names).into_bytes())];
+    let node = NodeConfig { files, ..NodeConfig::default() };
+    let client = sim.add("client", bins::cli::Tool::app(&tool, Shard(0)), node).map_err(add)?;
+    sim.run_until(Duration::from_secs(600), |s| s.exit(client).is_some());
+    let out = String::from_utf8_lossy(sim.stdout(client)).into_owned();
+    let answers = out.matches("10.0.0.4").count();
+    if sim.exit(client) != Some(0) || answers != names {
+        return Err(format!("{:?}, {answers} answers", sim.exit(client)));
+    }
+    Ok(connections.load(std::sync::atomic::Ordering::Relaxed))
+}
+
+#[test]
+fn connections_are_used_again_and_whoever_closes_them_loses_nothing() {
+    for (temper, connections) in [
+        (Temper::default(), 4..=4),
+        (Temper { leaves: 100, ..Temper::default() }, 100..=100),
+        (Temper { leaves: 20, ..Temper::default() }, 10..=60),
+        (Temper { tires: 20, ..Temper::default() }, 10..=60),
+        (Temper { tires: 100, ..Temper::default() }, 90..=100),
+    ] {
+        check_seeds("a batch over TCP", 0..100, |seed| {
+            let n = batch(seed, temper, 100)?;
+            if connections.contains(&n) {
+                Ok(())
+            } else {
+                Err(format!("{n} connections, not {connections:?}: {temper:?}"))
+            }
+        });
+    }
 }
